@@ -1,0 +1,97 @@
+// A run's configuration: one JSON file, one zod schema, types inferred from it.
+// Not here: anything about the machines of a run (core/plan) or its messages (core/protocol).
+import { z } from "zod";
+
+const count = z.number().int().positive();
+const positive = z.number().positive();
+
+/**
+ * Shape of a Llama-family model: RMSNorm, RoPE (half-rotated pairs), SwiGLU, grouped-query attention.
+ * Linear layers have no bias. `ropeTheta` and `normEps` default to Llama's 10000 and 1e-5.
+ */
+export const ModelConfig = z
+  .strictObject({
+    layers: count,
+    width: count,
+    heads: count,
+    kvHeads: count,
+    hidden: count,
+    context: count,
+    vocab: count,
+    tied: z.boolean(),
+    ropeTheta: positive.default(10000),
+    normEps: positive.default(1e-5),
+  })
+  .refine((m) => m.width % m.heads === 0, {
+    message: "width must be a multiple of heads",
+    path: ["width"],
+  })
+  .refine((m) => (m.width / m.heads) % 2 === 0, {
+    message: "width / heads must be even: RoPE rotates pairs",
+    path: ["heads"],
+  })
+  .refine((m) => m.heads % m.kvHeads === 0, {
+    message: "heads must be a multiple of kvHeads",
+    path: ["kvHeads"],
+  });
+export type ModelConfig = z.infer<typeof ModelConfig>;
+
+export const OptimizerConfig = z.strictObject({
+  lr: positive,
+  minLr: z.number().min(0),
+  warmup: z.number().int().min(0),
+  beta1: z.number().min(0).lt(1),
+  beta2: z.number().min(0).lt(1),
+  eps: positive,
+  weightDecay: z.number().min(0),
+  clip: positive,
+});
+export type OptimizerConfig = z.infer<typeof OptimizerConfig>;
+
+export const StrategyConfig = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("sync"), gradients: z.literal("f32") }),
+]);
+
+export const RunConfig = z
+  .strictObject({
+    name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/i, "use letters, digits and '-', 40 at most"),
+    seed: z.number().int().min(0).max(0xffffffff),
+    model: ModelConfig,
+    init: z.string().min(1).nullable(),
+    data: z.strictObject({
+      text: z.string().min(1),
+      tokenizer: z.string().min(1),
+      valid: z.number().gt(0).lt(1),
+    }),
+    optimizer: OptimizerConfig,
+    batch: count,
+    microbatch: count,
+    steps: count,
+    strategy: StrategyConfig,
+    activations: z.literal("f32"),
+    stages: z.union([z.literal("auto"), count]),
+    checkpointEvery: count,
+    sampleEvery: count,
+    validEvery: count,
+  })
+  .refine((r) => r.batch % r.microbatch === 0, {
+    message: "batch must be a multiple of microbatch",
+    path: ["microbatch"],
+  })
+  .refine((r) => r.stages === "auto" || r.stages <= r.model.layers, {
+    message: "stages cannot be more than model.layers",
+    path: ["stages"],
+  });
+export type RunConfig = z.infer<typeof RunConfig>;
+
+/** One line a problem, each with the path of the key it is about: `model.heads: expected number`. */
+export function describeIssues(error: z.ZodError): string[] {
+  return error.issues.map((issue) => {
+    const path = issue.path.join(".");
+    if (issue.code === "unrecognized_keys") {
+      const prefix = path ? `${path}.` : "";
+      return `unknown key ${issue.keys.map((key) => `'${prefix}${key}'`).join(", ")}; remove it or correct its spelling`;
+    }
+    return path ? `${path}: ${issue.message}` : issue.message;
+  });
+}

@@ -1,0 +1,88 @@
+// What a plan is: which worker holds which blocks of which replica, and who must be linked with whom.
+// Not here: how a plan is chosen (partition.ts) or in what order a stage works (schedule.ts).
+import { z } from "zod";
+
+const index = z.number().int().min(0);
+
+/** Blocks [first, last) of the model on one worker; the first stage also embeds, the last one has the head. */
+export const PlannedStage = z.strictObject({ worker: z.string(), first: index, last: index });
+
+/** A pipeline that holds the whole model, and the microbatches of each step that flow through it. */
+export const Replica = z.strictObject({
+  site: z.string(),
+  stages: z.array(PlannedStage).min(1),
+  microbatches: z.array(index),
+});
+
+/** Replicas in a fixed order: sums are taken in this order, so that results do not depend on timing. */
+export const Plan = z.strictObject({ replicas: z.array(Replica).min(1), spare: z.array(z.string()) });
+
+export type PlannedStage = z.infer<typeof PlannedStage>;
+export type Replica = z.infer<typeof Replica>;
+export type Plan = z.infer<typeof Plan>;
+
+export type LinkKind = "site" | "wide";
+
+/** A pair of workers that exchange frames. `initiator` offers the connection. */
+export interface PlannedLink {
+  readonly initiator: string;
+  readonly other: string;
+  readonly kind: LinkKind;
+}
+
+/** Where a worker stands in a plan. */
+export interface Position {
+  readonly replica: number;
+  readonly stage: number;
+}
+
+export function positionOf(plan: Plan, worker: string): Position | undefined {
+  for (const [replica, { stages }] of plan.replicas.entries()) {
+    const stage = stages.findIndex((planned) => planned.worker === worker);
+    if (stage >= 0) return { replica, stage };
+  }
+  return undefined;
+}
+
+/** The first replica of each site, in plan order: their stages lead their site's share of the wide exchange. */
+export function leadReplicas(plan: Plan): Replica[] {
+  return plan.replicas.filter(
+    (replica, i) => plan.replicas.findIndex(({ site }) => site === replica.site) === i,
+  );
+}
+
+/**
+ * Every link the plan needs, each pair once:
+ * - site: neighbours in a pipeline; its last stage with its first (sampled tokens, tied embedding);
+ *   the stages of a site's other replicas with the lead replica's stages that share blocks with them;
+ * - wide: stages of lead replicas of different sites that share blocks.
+ */
+export function linksOf(plan: Plan): PlannedLink[] {
+  const links = new Map<string, PlannedLink>();
+  const add = (a: string, b: string, kind: LinkKind) => {
+    if (a === b) return;
+    const [initiator, other] = a < b ? [a, b] : [b, a];
+    links.set(`${initiator} ${other}`, { initiator, other, kind });
+  };
+  for (const { stages } of plan.replicas) {
+    stages.forEach((stage, i) => add(stage.worker, stages[(i + 1) % stages.length]!.worker, "site"));
+  }
+  const leads = leadReplicas(plan);
+  for (const replica of plan.replicas) {
+    const lead = leads.find(({ site }) => site === replica.site)!;
+    forOverlaps(replica, lead, (a, b) => add(a.worker, b.worker, "site"));
+  }
+  for (const [i, lead] of leads.entries()) {
+    for (const other of leads.slice(i + 1)) {
+      forOverlaps(lead, other, (a, b) => add(a.worker, b.worker, "wide"));
+    }
+  }
+  return [...links.values()];
+}
+
+function forOverlaps(a: Replica, b: Replica, visit: (a: PlannedStage, b: PlannedStage) => void): void {
+  if (a === b) return;
+  for (const x of a.stages) {
+    for (const y of b.stages) if (x.first < y.last && y.first < x.last) visit(x, y);
+  }
+}

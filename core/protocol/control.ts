@@ -1,0 +1,182 @@
+// Control messages: small JSON over the WebSocket, checked by these schemas on both ends. Types are inferred.
+// Not here: binary frames between workers (frame.ts), events for people and programs (events.ts).
+import { z } from "zod";
+import { RunConfig } from "../model/config.ts";
+import { Plan } from "../plan/plan.ts";
+import { RunEvent, Snapshot } from "./events.ts";
+
+export const PROTOCOL_VERSION = 1;
+export const MAX_CONTROL_BYTES = 64 * 1024;
+
+const index = z.number().int().min(0);
+const text = z.string().max(2000);
+const generation = index;
+const step = index;
+export const Hash = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** A site's name as people type it. */
+export const SiteName = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9-]{0,19}$/i, "use letters, digits and '-', 20 at most");
+
+export const Gpu = z.strictObject({
+  vendor: text,
+  architecture: text,
+  description: text,
+  browser: text,
+  features: z.array(text).max(64),
+  maxBufferSize: index,
+  maxStorageBufferBindingSize: index,
+});
+export type Gpu = z.infer<typeof Gpu>;
+
+/** Bytes put on data channels since the run began on this worker, by link kind, then by frame kind or "link". */
+export const ByteCounts = z.strictObject({
+  site: z.record(z.string().max(40), index),
+  wide: z.record(z.string().max(40), index),
+});
+export type ByteCounts = z.infer<typeof ByteCounts>;
+
+export const Shard = z.strictObject({ hash: Hash, bytes: index, tensors: z.array(z.string().max(200)) });
+export type Shard = z.infer<typeof Shard>;
+
+/** What a worker or a viewer (coordinator page, `tributary run`) says to the server. */
+export const ClientMessage = z.discriminatedUnion("type", [
+  z.strictObject({
+    type: z.literal("join"),
+    protocol: index,
+    token: z.string().max(200),
+    site: SiteName,
+    name: z.string().min(1).max(60),
+    gpu: Gpu,
+  }),
+  z.strictObject({ type: z.literal("watch"), protocol: index, token: z.string().max(200) }),
+  /** Connection set-up data for another worker, passed on unread. */
+  z.strictObject({ type: z.literal("signal"), to: z.string().max(100), data: z.string().max(32 * 1024) }),
+  /** The assignment is loaded and every link it needs is open. */
+  z.strictObject({ type: z.literal("prepared"), generation, stageBytes: index }),
+  /** Gradients of the step are reduced; sums are over this worker's share. `loss` only from a head stage. */
+  z.strictObject({
+    type: z.literal("ready"),
+    generation,
+    step,
+    /** Squared L2 norm of the summed gradient of the parameters the stage owns, null when not finite. */
+    squaredNorm: z.number().nullable(),
+    /** Sum of -ln p over the replica's tokens, null when not finite; absent where there is no head. */
+    lossSum: z.number().nullable().optional(),
+    tokens: index,
+    bytes: ByteCounts,
+  }),
+  z.strictObject({
+    type: z.literal("validated"),
+    generation,
+    step,
+    lossSum: z.number().nullable(),
+    tokens: index,
+  }),
+  z.strictObject({ type: z.literal("sampled"), generation, step, tokens: z.array(index).max(4096) }),
+  z.strictObject({ type: z.literal("saved"), generation, step, shard: Shard }),
+  /** Last words of a generation: everything asked for is done and the final byte counts are in. */
+  z.strictObject({ type: z.literal("released"), generation, bytes: ByteCounts }),
+  /** The worker cannot do what its assignment asks. `fatal`: no other assignment of this model would do. */
+  z.strictObject({ type: z.literal("failed"), generation, message: text, fatal: z.boolean() }),
+  z.strictObject({ type: z.literal("pause"), paused: z.boolean() }),
+]);
+export type ClientMessage = z.infer<typeof ClientMessage>;
+
+/** Where an assignment's parameters and optimizer state come from. */
+export const StateSource = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("seed") }),
+  z.strictObject({ kind: z.literal("checkpoint"), step, optimizer: z.boolean(), shards: z.array(Shard) }),
+]);
+export type StateSource = z.infer<typeof StateSource>;
+
+/** The run's tokens as one blob of little-endian unsigned integers: [0, validFrom) train, the rest validate. */
+export const TokenSource = z.strictObject({
+  hash: Hash,
+  bytesPerToken: z.union([z.literal(1), z.literal(2), z.literal(4)]),
+  count: index,
+  validFrom: index,
+});
+export type TokenSource = z.infer<typeof TokenSource>;
+
+/** What the server says to a worker. */
+export const WorkerMessage = z.discriminatedUnion("type", [
+  z.strictObject({
+    type: z.literal("joined"),
+    worker: z.string(),
+    /** ICE servers for every peer connection; empty on a closed network. */
+    iceServers: z.array(
+      z.strictObject({
+        urls: z.string(),
+        username: z.string().optional(),
+        credential: z.string().optional(),
+      }),
+    ),
+    /** Key of the server's own PeerJS broker. */
+    brokerKey: z.string(),
+  }),
+  z.strictObject({
+    type: z.literal("assign"),
+    generation,
+    /** The run's id, for people; and its number, for frames. */
+    run: z.string(),
+    runNumber: index,
+    config: RunConfig,
+    plan: Plan,
+    tokens: TokenSource,
+    state: StateSource,
+  }),
+  z.strictObject({ type: z.literal("signal"), from: z.string(), data: z.string() }),
+  /** Compute and reduce the gradient of this step, then say "ready". Steps count from 1. */
+  z.strictObject({ type: z.literal("step"), generation, step }),
+  /** Apply the optimizer: gradient * `scale` (1 / tokens, times the clip factor), at learning rate `lr`. */
+  z.strictObject({ type: z.literal("commit"), generation, step, scale: z.number(), lr: z.number() }),
+  z.strictObject({ type: z.literal("validate"), generation, step }),
+  z.strictObject({
+    type: z.literal("sample"),
+    generation,
+    step,
+    prompt: z.array(index).min(1),
+    tokens: index,
+    temperature: z.number().min(0),
+    seed: index,
+  }),
+  z.strictObject({ type: z.literal("save"), generation, step }),
+  /** Drop the assignment, free its memory, close its links. */
+  z.strictObject({ type: z.literal("release"), generation, reason: text }),
+  /** Something the worker sent was refused; `fatal` closes the connection (wrong token, old page). */
+  z.strictObject({ type: z.literal("refused"), reason: text, fatal: z.boolean() }),
+]);
+export type WorkerMessage = z.infer<typeof WorkerMessage>;
+
+/** What the server says to a viewer: all there is at first, then what changes. */
+export const ViewerMessage = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("snapshot"), snapshot: Snapshot }),
+  z.strictObject({ type: z.literal("event"), run: z.string(), event: RunEvent }),
+  z.strictObject({ type: z.literal("refused"), reason: text, fatal: z.boolean() }),
+]);
+export type ViewerMessage = z.infer<typeof ViewerMessage>;
+
+/** Text of a message, or the reason it is refused: one line that says what is wrong and where. */
+export function parseControl<T>(
+  schema: z.ZodType<T>,
+  data: string,
+): { ok: true; message: T } | { ok: false; reason: string } {
+  if (data.length > MAX_CONTROL_BYTES) {
+    return {
+      ok: false,
+      reason: `message of ${data.length} characters is over the limit of ${MAX_CONTROL_BYTES}`,
+    };
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(data);
+  } catch {
+    return { ok: false, reason: "message is not JSON" };
+  }
+  const parsed = schema.safeParse(json);
+  if (parsed.success) return { ok: true, message: parsed.data };
+  const issue = parsed.error.issues[0]!;
+  return { ok: false, reason: `message refused: ${[...issue.path, issue.message].join(": ")}`.slice(0, 500) };
+}

@@ -1,0 +1,101 @@
+// Events of a run, as `--json` prints them and viewers receive them, and the snapshot a viewer starts from.
+import { z } from "zod";
+import { RunConfig } from "../model/config.ts";
+
+const index = z.number().int().min(0);
+const loss = z.number().nullable();
+const bytesByPurpose = z.record(z.string(), index);
+
+export const StepEvent = z.strictObject({
+  event: z.literal("step"),
+  step: index,
+  /** Mean over the tokens of the global batch, nats. */
+  loss: z.number(),
+  /** Global L2 norm of the mean gradient, before clipping. */
+  gradNorm: z.number(),
+  /** Tokens of this step. */
+  tokens: index,
+  /** Wall-clock of this step. */
+  seconds: z.number(),
+});
+export type StepEvent = z.infer<typeof StepEvent>;
+
+export const DoneEvent = z.strictObject({
+  event: z.literal("done"),
+  run: z.string(),
+  steps: index,
+  loss,
+  validLoss: loss,
+  /** Bytes put on data channels inside sites and between sites, of which by purpose. */
+  siteBytes: index,
+  wideBytes: index,
+  siteBytesBy: bytesByPurpose,
+  wideBytesBy: bytesByPurpose,
+  /** Payload that activations and their gradients need on site links, worked out from the plan. */
+  activationBytesNeeded: index,
+  stepsRetried: index,
+  workersLost: index,
+  checkpoint: z.string().nullable(),
+});
+export type DoneEvent = z.infer<typeof DoneEvent>;
+
+export const RunEvent = z.discriminatedUnion("event", [
+  StepEvent,
+  /** The run has an id and waits for nothing but its workers. `url` is the coordinator page. */
+  z.strictObject({
+    event: z.literal("started"),
+    run: z.string(),
+    parameters: index,
+    url: z.string().optional(),
+  }),
+  /** A new assignment: one line a worker. */
+  z.strictObject({ event: z.literal("plan"), generation: index, lines: z.array(z.string()) }),
+  z.strictObject({ event: z.literal("worker"), worker: z.string(), site: z.string(), state: z.string() }),
+  z.strictObject({ event: z.literal("valid"), step: index, loss: z.number(), tokens: index }),
+  z.strictObject({ event: z.literal("sample"), step: index, text: z.string() }),
+  z.strictObject({ event: z.literal("checkpoint"), step: index, checkpoint: z.string() }),
+  /** Workers were lost or replaced; the run goes on after `step`. */
+  z.strictObject({ event: z.literal("recovered"), step: index, generation: index, reason: z.string() }),
+  z.strictObject({ event: z.literal("paused"), paused: z.boolean() }),
+  z.strictObject({ event: z.literal("failed"), message: z.string() }),
+  z.strictObject({ event: z.literal("stopped"), step: index }),
+  DoneEvent,
+]);
+export type RunEvent = z.infer<typeof RunEvent>;
+
+export const WorkerView = z.strictObject({
+  id: z.string(),
+  site: z.string(),
+  name: z.string(),
+  /** GPU, as people say it. */
+  gpu: z.string(),
+  browser: z.string(),
+  /** "idle", "spare", "loading", "training", "paused": what the coordinator knows of it. */
+  state: z.string(),
+  /** Blocks it holds, "0-1 + embedding"; empty when none. */
+  holds: z.string(),
+});
+export type WorkerView = z.infer<typeof WorkerView>;
+
+export const RunStatus = z.enum(["waiting", "preparing", "training", "paused", "done", "stopped", "failed"]);
+export type RunStatus = z.infer<typeof RunStatus>;
+
+export const RunView = z.strictObject({
+  id: z.string(),
+  config: RunConfig,
+  status: RunStatus,
+  step: index,
+  siteBytesBy: bytesByPurpose,
+  wideBytesBy: bytesByPurpose,
+  /** Latest checkpoint, if any: what the download links of a run give. */
+  checkpoint: z.string().nullable(),
+});
+export type RunView = z.infer<typeof RunView>;
+
+export const Snapshot = z.strictObject({
+  workers: z.array(WorkerView),
+  run: RunView.nullable(),
+  /** Events of that run so far, in order; the newest 5,000. */
+  events: z.array(RunEvent),
+});
+export type Snapshot = z.infer<typeof Snapshot>;

@@ -1,0 +1,71 @@
+// `vite build` makes the pages into dist/web; vitest runs the projects below.
+import { playwright } from "@vitest/browser-playwright";
+import { defineConfig } from "vitest/config";
+import { CHROMIUM_FLAGS, SOFTWARE_ADAPTER_FLAG } from "./server/chromium-flags.ts";
+
+const chromium = process.env.TRIBUTARY_CHROMIUM ?? "/usr/bin/chromium";
+
+export default defineConfig({
+  root: process.env.VITEST ? "." : "web",
+  build: {
+    outDir: "../dist/web",
+    emptyOutDir: true,
+    target: "es2023",
+    rolldownOptions: { input: { coordinator: "web/index.html", worker: "web/worker.html" } },
+  },
+  worker: { format: "es" },
+  test: {
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["test/core/**/*.test.ts", "test/server/**/*.test.ts"],
+          testTimeout: 30_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "dawn",
+          include: ["test/kernels/**/*.test.ts"],
+          // Chromium's SwiftShader serves Dawn for Node too; a machine with a Vulkan driver sets its own.
+          env: {
+            VK_DRIVER_FILES: process.env.VK_DRIVER_FILES ?? "/usr/lib/chromium/vk_swiftshader_icd.json",
+            XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? "/tmp",
+          },
+          testTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "chromium",
+          include: ["test/kernels/**/*.test.ts", "test/web/**/*.test.ts"],
+          testTimeout: 120_000,
+          fileParallelism: false,
+          browser: {
+            enabled: true,
+            headless: true,
+            screenshotFailures: false,
+            provider: playwright({
+              launchOptions: { executablePath: chromium, args: [...CHROMIUM_FLAGS, SOFTWARE_ADAPTER_FLAG] },
+            }),
+            instances: [{ browser: "chromium" }],
+          },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "e2e",
+          include: ["test/e2e/**/*.test.ts"],
+          testTimeout: 300_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});

@@ -1,0 +1,127 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { RunConfig } from "../../core/model/config.ts";
+import { ownedSegment, parameterSpace, stageRange } from "../../core/model/parameters.ts";
+import { makePlan } from "../../core/plan/partition.ts";
+import { linksOf, type Plan } from "../../core/plan/plan.ts";
+import { Random } from "../../core/random.ts";
+import { sumOverReplicas, type SegmentTransport } from "../../core/reduce/hierarchy.ts";
+import { tinyConfig } from "../fixtures/configs.ts";
+
+/** In-memory links that refuse to carry anything between workers the plan doesn't link. */
+function network(plan: Plan) {
+  const linked = new Set(
+    linksOf(plan).flatMap((l) => [`${l.initiator} ${l.other}`, `${l.other} ${l.initiator}`]),
+  );
+  const arrived = new Map<string, Float32Array>();
+  const waiting = new Map<string, (values: Float32Array) => void>();
+  let bytes = 0;
+  const transport = (self: string): SegmentTransport => ({
+    send(to, kind, offset, values) {
+      expect(linked.has(`${self} ${to}`)).toBe(true);
+      const key = `${self} ${to} ${kind} ${offset}`;
+      expect(arrived.has(key)).toBe(false);
+      bytes += values.byteLength;
+      const copy = values.slice();
+      const waiter = waiting.get(key);
+      if (waiter) waiter(copy);
+      arrived.set(key, copy);
+    },
+    receive(from, kind, offset) {
+      const key = `${from} ${self} ${kind} ${offset}`;
+      const here = arrived.get(key);
+      return here ? Promise.resolve(here) : new Promise((resolve) => waiting.set(key, resolve));
+    },
+  });
+  return { transport, bytes: () => bytes };
+}
+
+const clusters = fc.record({
+  layers: fc.integer({ min: 1, max: 6 }),
+  tied: fc.boolean(),
+  stages: fc.oneof(fc.constant("auto" as const), fc.integer({ min: 1, max: 3 })),
+  sites: fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 4 }),
+  seed: fc.nat(),
+});
+
+function clusterPlan({
+  layers,
+  tied,
+  stages,
+  sites,
+}: {
+  layers: number;
+  tied: boolean;
+  stages: "auto" | number;
+  sites: number[];
+}) {
+  const base = tinyConfig();
+  const config = RunConfig.parse({
+    ...base,
+    stages: stages === "auto" ? stages : Math.min(stages, layers),
+    batch: 32,
+    microbatch: 1,
+    model: { ...base.model, layers, tied },
+  });
+  const workers = new Map(
+    sites.map((count, s) => [`s${s}`, Array.from({ length: count }, (_, i) => `s${s}-${i}`)] as const),
+  );
+  return { config, plan: makePlan(config, workers) };
+}
+
+describe("sumOverReplicas", () => {
+  test("every worker ends with the sum over replicas, bit for bit the same, over planned links only", async () => {
+    await fc.assert(
+      fc.asyncProperty(clusters, async (cluster) => {
+        const { config, plan } = clusterPlan(cluster);
+        const space = parameterSpace(config.model);
+        const random = new Random(cluster.seed);
+        const full = plan.replicas.map(() =>
+          Float32Array.from({ length: space.size }, () => random.unit() - 0.5),
+        );
+        const { transport } = network(plan);
+        const results = await Promise.all(
+          plan.replicas.flatMap(({ stages }, r) =>
+            stages.map(async ({ worker, first, last }) => {
+              const segment = ownedSegment(space, stageRange(config.model, first, last));
+              const gradient = full[r]!.slice(segment.start, segment.end);
+              await sumOverReplicas(config.model, plan, worker, gradient, transport(worker));
+              return { r, segment, gradient };
+            }),
+          ),
+        );
+        const summed = plan.replicas.map(() => new Float32Array(space.size));
+        for (const { r, segment, gradient } of results) summed[r]!.set(gradient, segment.start);
+        const worst = summed[0]!.reduce((most, value, i) => {
+          const exact = full.reduce((sum, values) => sum + values[i]!, 0);
+          return Math.max(most, Math.abs(value - exact));
+        }, 0);
+        expect(worst).toBeLessThan(1e-5);
+        for (const other of summed.slice(1))
+          expect(other.every((value, i) => value === summed[0]![i])).toBe(true);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test("two sites exchange each parameter once in each direction", async () => {
+    const { config, plan } = clusterPlan({ layers: 4, tied: false, stages: "auto", sites: [3, 2] });
+    const space = parameterSpace(config.model);
+    const { transport, bytes } = network(plan);
+    await Promise.all(
+      plan.replicas.flatMap(({ stages }) =>
+        stages.map(({ worker, first, last }) => {
+          const { start, end } = ownedSegment(space, stageRange(config.model, first, last));
+          return sumOverReplicas(
+            config.model,
+            plan,
+            worker,
+            new Float32Array(end - start),
+            transport(worker),
+          );
+        }),
+      ),
+    );
+    expect(bytes()).toBe(2 * 4 * space.size);
+  });
+});

@@ -1,0 +1,119 @@
+// Safetensors: an 8-byte little-endian header length, a JSON header of tensor names, dtypes, shapes and byte
+// ranges, then the raw bytes. Source: the format's specification in the safetensors project.
+// Reads F32, F16 and BF16 as f32; writes F32. Not here: what the tensors mean (huggingface.ts).
+import { z } from "zod";
+
+const HeaderEntry = z.object({
+  dtype: z.string(),
+  shape: z.array(z.number().int().min(0)),
+  data_offsets: z.tuple([z.number().int().min(0), z.number().int().min(0)]),
+});
+const Header = z.record(z.string(), z.unknown());
+const Metadata = z.record(z.string(), z.string());
+
+const MAX_HEADER_BYTES = 100_000_000;
+
+/** A file that is not safetensors, or that announces what it does not hold. */
+export class SafetensorsError extends Error {
+  override name = "SafetensorsError";
+}
+
+export interface NamedTensor {
+  readonly shape: readonly number[];
+  readonly values: Float32Array;
+}
+
+export interface TensorFile {
+  readonly tensors: ReadonlyMap<string, NamedTensor>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** Lays tensors out in the order given; the header is padded so that the data starts at a multiple of 8 bytes. */
+export function encodeSafetensors(
+  tensors: ReadonlyMap<string, NamedTensor>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array<ArrayBuffer> {
+  const header: Record<string, unknown> = {};
+  if (Object.keys(metadata).length > 0) header.__metadata__ = metadata;
+  let offset = 0;
+  for (const [name, { shape, values }] of tensors) {
+    header[name] = { dtype: "F32", shape, data_offsets: [offset, offset + values.byteLength] };
+    offset += values.byteLength;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  const headerBytes = Math.ceil(json.length / 8) * 8;
+  const file = new Uint8Array(8 + headerBytes + offset);
+  new DataView(file.buffer).setBigUint64(0, BigInt(headerBytes), true);
+  file.fill(0x20, 8, 8 + headerBytes);
+  file.set(json, 8);
+  let position = 8 + headerBytes;
+  for (const { values } of tensors.values()) {
+    file.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), position);
+    position += values.byteLength;
+  }
+  return file;
+}
+
+/** Reads a whole file. @throws SafetensorsError naming the tensor and what is wrong with it */
+export function decodeSafetensors(file: Uint8Array): TensorFile {
+  const { header, data } = splitFile(file);
+  const tensors = new Map<string, NamedTensor>();
+  let metadata: Record<string, string> = {};
+  for (const [name, raw] of Object.entries(header)) {
+    if (name === "__metadata__") {
+      metadata = Metadata.parse(raw);
+      continue;
+    }
+    const entry = HeaderEntry.safeParse(raw);
+    if (!entry.success) throw new SafetensorsError(`tensor '${name}' has no dtype, shape and data_offsets`);
+    const { dtype, shape, data_offsets } = entry.data;
+    const [start, end] = data_offsets;
+    if (start > end || end > data.length) {
+      throw new SafetensorsError(`tensor '${name}' lies outside the file: is the download complete?`);
+    }
+    const values = decodeValues(name, dtype, data.subarray(start, end));
+    const size = shape.reduce((product, n) => product * n, 1);
+    if (values.length !== size) {
+      throw new SafetensorsError(
+        `tensor '${name}' of shape [${shape.join(", ")}] holds ${values.length} values`,
+      );
+    }
+    tensors.set(name, { shape, values });
+  }
+  return { tensors, metadata };
+}
+
+function splitFile(file: Uint8Array): { header: Record<string, unknown>; data: Uint8Array } {
+  if (file.length < 8) throw new SafetensorsError("not a safetensors file: shorter than 8 bytes");
+  const length = Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true));
+  if (length > MAX_HEADER_BYTES || 8 + length > file.length) {
+    throw new SafetensorsError("not a safetensors file, or cut short: its header does not fit in it");
+  }
+  try {
+    const json: unknown = JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length)));
+    return { header: Header.parse(json), data: file.subarray(8 + length) };
+  } catch {
+    throw new SafetensorsError("not a safetensors file: its header is not a JSON object");
+  }
+}
+
+function decodeValues(name: string, dtype: string, bytes: Uint8Array): Float32Array {
+  const copy = bytes.slice().buffer;
+  if (dtype === "F32") return new Float32Array(copy);
+  if (dtype === "BF16") {
+    const bits = Uint32Array.from(new Uint16Array(copy), (half) => half << 16);
+    return new Float32Array(bits.buffer);
+  }
+  if (dtype === "F16") return Float32Array.from(new Uint16Array(copy), halfToFloat);
+  throw new SafetensorsError(`tensor '${name}' has dtype ${dtype}; F32, F16 and BF16 can be read`);
+}
+
+/** IEEE 754 binary16 bits to a number. */
+function halfToFloat(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}

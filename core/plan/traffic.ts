@@ -1,0 +1,38 @@
+// Bytes that activations and their gradients need on site links, worked out from the plan alone: what the byte
+// counts of the channels are held against. Headers, parameters and heartbeats are not in it.
+import type { RunConfig } from "../model/config.ts";
+import { windowCount } from "../data/batch.ts";
+import type { Plan } from "./plan.ts";
+
+const BYTES_PER_VALUE = 4;
+
+/** One microbatch's activations [B, T, C] on one hop. */
+export function microbatchBytes({ microbatch: B, model }: RunConfig): number {
+  return B * model.context * model.width * BYTES_PER_VALUE;
+}
+
+/** A training step: every microbatch crosses each hop of its replica once forward and once backward. */
+export function stepActivationBytes(config: RunConfig, plan: Plan): number {
+  return plan.replicas.reduce(
+    (sum, { stages, microbatches }) =>
+      sum + 2 * microbatches.length * (stages.length - 1) * microbatchBytes(config),
+    0,
+  );
+}
+
+/** A validation over `tokens` tokens: batches of windows dealt out over the replicas, forward only. */
+export function validationActivationBytes(config: RunConfig, plan: Plan, tokens: number): number {
+  const batches = Math.ceil(windowCount(tokens, config.model.context) / config.microbatch);
+  return plan.replicas.reduce((sum, { stages }, r) => {
+    const own = Math.ceil((batches - r) / plan.replicas.length);
+    return sum + own * (stages.length - 1) * microbatchBytes(config);
+  }, 0);
+}
+
+/** A sample of `tokens` tokens from the first replica: the rows of one sequence, forward only. */
+export function sampleActivationBytes(config: RunConfig, plan: Plan, prompt: number, tokens: number): number {
+  const { context: T, width: C } = config.model;
+  let rows = 0;
+  for (let i = 0; i < tokens; i++) rows += Math.min(T, prompt + i);
+  return rows * C * BYTES_PER_VALUE * (plan.replicas[0]!.stages.length - 1);
+}

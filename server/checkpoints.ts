@@ -1,0 +1,145 @@
+// Checkpoints in the data folder: shards are blobs, a manifest names them and is written last, atomically. Also
+// their two other shapes: a Hugging Face directory, out and in.
+// Files only, no database: `export` works beside a running server.
+import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import {
+  checkTensors,
+  fromLlamaConfig,
+  ModelFormatError,
+  toLlamaConfig,
+} from "../core/formats/huggingface.ts";
+import {
+  decodeSafetensors,
+  encodeSafetensors,
+  SafetensorsError,
+  type NamedTensor,
+} from "../core/formats/safetensors.ts";
+import { byteTokenizerFile } from "../core/formats/tokenizer.ts";
+import { ModelConfig } from "../core/model/config.ts";
+import { parameterSpace } from "../core/model/parameters.ts";
+import { Shard } from "../core/protocol/control.ts";
+import type { Blobs } from "./blobs.ts";
+import { UserError } from "./errors.ts";
+
+const Manifest = z.strictObject({
+  id: z.string(),
+  /** Run it was taken from; null for an imported directory. */
+  run: z.string().nullable(),
+  step: z.number().int().min(0),
+  model: ModelConfig,
+  /** Whether the shards hold AdamW's moments. */
+  optimizer: z.boolean(),
+  shards: z.array(Shard),
+  /** Blob of the tokenizer.json; null for bytes and GPT-2. */
+  tokenizer: z.string().nullable(),
+});
+export type Checkpoint = z.infer<typeof Manifest>;
+
+export const EXPORTED_FILES = ["config.json", "model.safetensors", "tokenizer.json"] as const;
+export type ExportedFile = (typeof EXPORTED_FILES)[number];
+
+export class Checkpoints {
+  readonly #folder: string;
+  readonly #blobs: Blobs;
+
+  constructor(data: string, blobs: Blobs) {
+    this.#folder = join(data, "checkpoints");
+    this.#blobs = blobs;
+  }
+
+  /** Writes the manifest; its shards must be stored already. */
+  async save(checkpoint: Checkpoint): Promise<void> {
+    await mkdir(this.#folder, { recursive: true });
+    const path = join(this.#folder, `${checkpoint.id}.json`);
+    await writeFile(`${path}.new`, JSON.stringify(checkpoint, null, 2));
+    await rename(`${path}.new`, path);
+  }
+
+  /** A checkpoint by its id, or the latest of a run by the run's id. @throws UserError when there is none */
+  async find(name: string): Promise<Checkpoint> {
+    const ids = (await readdir(this.#folder).catch(() => []))
+      .filter((file) => file.endsWith(".json"))
+      .map((file) => file.slice(0, -".json".length));
+    if (ids.includes(name)) return this.#read(name);
+    const ofRun = (await Promise.all(ids.map((id) => this.#read(id)))).filter(({ run }) => run === name);
+    const latest = ofRun.sort((a, b) => a.step - b.step).at(-1);
+    if (latest) return latest;
+    throw new UserError(`no checkpoint and no run with checkpoints is called '${name}' in ${this.#folder}`);
+  }
+
+  /** One file of the checkpoint's Hugging Face directory; null when it has no such file. */
+  async exportFile(checkpoint: Checkpoint, file: ExportedFile): Promise<Uint8Array | null> {
+    if (file === "config.json") return json(toLlamaConfig(checkpoint.model));
+    if (file === "model.safetensors") {
+      const tensors = await this.#parameters(checkpoint);
+      return encodeSafetensors(tensors, { format: "pt" });
+    }
+    if (checkpoint.tokenizer) return this.#blobs.read(checkpoint.tokenizer);
+    return checkpoint.model.vocab === 256 ? json(byteTokenizerFile()) : null;
+  }
+
+  /** Takes a Hugging Face Llama directory in as a checkpoint to start from. @throws UserError */
+  async importDirectory(directory: string, id: string): Promise<Checkpoint> {
+    try {
+      const model = fromLlamaConfig(JSON.parse(await readModelFile(directory, "config.json", "utf8")));
+      const file = await readModelFile(directory, "model.safetensors");
+      const { tensors } = decodeSafetensors(file);
+      checkTensors(model, tensors);
+      const names = parameterSpace(model).tensors.map(({ name }) => name);
+      const bytes = encodeSafetensors(new Map(names.map((name) => [name, tensors.get(name)!])));
+      const shard = { hash: await this.#blobs.put(bytes), bytes: bytes.length, tensors: names };
+      const tokenizer = await readFile(join(directory, "tokenizer.json")).catch(() => null);
+      const checkpoint: Checkpoint = {
+        id,
+        run: null,
+        step: 0,
+        model,
+        optimizer: false,
+        shards: [shard],
+        tokenizer: tokenizer && (await this.#blobs.put(tokenizer)),
+      };
+      await this.save(checkpoint);
+      return checkpoint;
+    } catch (error) {
+      const known =
+        error instanceof ModelFormatError ||
+        error instanceof SafetensorsError ||
+        error instanceof SyntaxError;
+      if (known) throw new UserError(`${directory}: ${error.message}`);
+      throw error;
+    }
+  }
+
+  async #read(id: string): Promise<Checkpoint> {
+    const path = join(this.#folder, `${id}.json`);
+    const parsed = Manifest.safeParse(JSON.parse(await readFile(path, "utf8")));
+    if (!parsed.success)
+      throw new UserError(`${path} is not a checkpoint of this version: ${parsed.error.message}`);
+    return parsed.data;
+  }
+
+  /** The model's tensors, in canonical order, without optimizer state. */
+  async #parameters(checkpoint: Checkpoint): Promise<Map<string, NamedTensor>> {
+    const found = new Map<string, NamedTensor>();
+    for (const { hash } of checkpoint.shards) {
+      for (const [name, tensor] of decodeSafetensors(await this.#blobs.read(hash)).tensors)
+        found.set(name, tensor);
+    }
+    checkTensors(checkpoint.model, found);
+    return new Map(parameterSpace(checkpoint.model).tensors.map(({ name }) => [name, found.get(name)!]));
+  }
+}
+
+function json(value: object): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(value, null, 2));
+}
+
+async function readModelFile(directory: string, file: string): Promise<Buffer>;
+async function readModelFile(directory: string, file: string, encoding: "utf8"): Promise<string>;
+async function readModelFile(directory: string, file: string, encoding?: "utf8"): Promise<Buffer | string> {
+  return readFile(join(directory, file), encoding).catch(() => {
+    throw new UserError(`${directory} has no ${file}: give a Hugging Face directory of a Llama model`);
+  });
+}

@@ -1,0 +1,102 @@
+// The workers of one generation, as the coordinator speaks with them: it gives an order and waits for the answer
+// of each worker it concerns; a lost or failing worker ends the wait, and the generation.
+import type { ClientMessage, WorkerMessage } from "../core/protocol/control.ts";
+import type { WorkerPort } from "./coordinator-port.ts";
+
+type Answer = Extract<ClientMessage, { generation: number }>;
+type AnswerType = Exclude<Answer["type"], "failed">;
+type AnswerOf<T extends AnswerType> = Extract<Answer, { type: T }>;
+type OrderMessage = Extract<WorkerMessage, { generation: number }>;
+
+/** A worker left, or could not do its part: the generation is over, the run is not. */
+export class WorkerLost extends Error {
+  override name = "WorkerLost";
+}
+
+/** A worker says that no assignment of this kind can work: the run ends. */
+export class RunImpossible extends Error {
+  override name = "RunImpossible";
+}
+
+interface Question {
+  readonly type: AnswerType;
+  readonly step: number | undefined;
+  readonly missing: Set<string>;
+  readonly answers: Map<string, Answer>;
+  readonly resolve: (answers: Map<string, Answer>) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class Cohort {
+  readonly generation: number;
+  readonly #members: ReadonlyMap<string, WorkerPort>;
+  #question: Question | null = null;
+  #end: Error | null = null;
+
+  constructor(generation: number, members: readonly WorkerPort[]) {
+    this.generation = generation;
+    this.#members = new Map(members.map((member) => [member.id, member]));
+  }
+
+  has(worker: string): boolean {
+    return this.#members.has(worker);
+  }
+
+  get workers(): string[] {
+    return [...this.#members.keys()];
+  }
+
+  tell(order: OrderMessage): void {
+    for (const member of this.#members.values()) member.send(order);
+  }
+
+  /**
+   * Gives `order` to `workers` (all unless named) and waits for an answer of type `type` from each, of the same
+   * step where the order has one. One question at a time.
+   * @throws WorkerLost, RunImpossible
+   */
+  async ask<T extends AnswerType>(
+    order: OrderMessage,
+    type: T,
+    workers = this.workers,
+  ): Promise<Map<string, AnswerOf<T>>> {
+    if (this.#end) throw this.#end;
+    const answers = await new Promise<Map<string, Answer>>((resolve, reject) => {
+      this.#question = {
+        type,
+        step: "step" in order ? order.step : undefined,
+        missing: new Set(workers),
+        answers: new Map(),
+        resolve,
+        reject,
+      };
+      for (const worker of workers) this.#members.get(worker)!.send(order);
+    });
+    return answers as Map<string, AnswerOf<T>>;
+  }
+
+  /** Takes a worker's answer; one of another generation, or that nobody waits for, is dropped. */
+  deliver(worker: string, answer: Answer): void {
+    if (answer.generation !== this.generation || !this.#members.has(worker)) return;
+    if (answer.type === "failed") {
+      const reason = `worker ${worker}: ${answer.message}`;
+      this.fail(answer.fatal ? new RunImpossible(reason) : new WorkerLost(reason));
+      return;
+    }
+    const question = this.#question;
+    if (!question || answer.type !== question.type) return;
+    if (question.step !== undefined && "step" in answer && answer.step !== question.step) return;
+    if (!question.missing.delete(worker)) return;
+    question.answers.set(worker, answer);
+    if (question.missing.size > 0) return;
+    this.#question = null;
+    question.resolve(question.answers);
+  }
+
+  /** Ends the generation: the question asked now, and any after it, is answered with `error`. */
+  fail(error: Error): void {
+    this.#end ??= error;
+    this.#question?.reject(this.#end);
+    this.#question = null;
+  }
+}

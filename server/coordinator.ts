@@ -1,0 +1,230 @@
+// The coordinator: who is connected, which run is active, what happened. It starts runs, hands the workers'
+// answers to the active one, and tells viewers.
+// Not here: sockets (control.ts), the course of a run (run.ts), plans (core/plan).
+import { randomBytes } from "node:crypto";
+import { stat } from "node:fs/promises";
+import type { RunConfig } from "../core/model/config.ts";
+import { parameterSpace } from "../core/model/parameters.ts";
+import type { ClientMessage } from "../core/protocol/control.ts";
+import type { RunEvent, Snapshot, WorkerView } from "../core/protocol/events.ts";
+import type { Blobs } from "./blobs.ts";
+import { EXPORTED_FILES, type Checkpoint, type Checkpoints, type ExportedFile } from "./checkpoints.ts";
+import type { Coordinator, CoordinatorUpdate, WorkerPort } from "./coordinator-port.ts";
+import { loadCorpus } from "./corpus.ts";
+import { describeHolding } from "../core/plan/describe.ts";
+import { UserError } from "./errors.ts";
+import { log } from "./log.ts";
+import { Run } from "./run.ts";
+import type { Store } from "./store.ts";
+
+const EVENTS_SHOWN = 5000;
+
+export interface CoordinatorParts {
+  readonly store: Store;
+  readonly blobs: Blobs;
+  readonly checkpoints: Checkpoints;
+}
+
+interface Member {
+  readonly port: WorkerPort;
+  paused: boolean;
+}
+
+export class RunCoordinator implements Coordinator {
+  readonly #parts: CoordinatorParts;
+  readonly #members = new Map<string, Member>();
+  readonly #listeners = new Set<(update: CoordinatorUpdate) => void>();
+  #run: Run | null = null;
+  #events: RunEvent[] = [];
+  #driving: Promise<void> = Promise.resolve();
+  #crewChanged: (() => void) | null = null;
+
+  constructor(parts: CoordinatorParts) {
+    this.#parts = parts;
+  }
+
+  join(port: WorkerPort): void {
+    this.#members.set(port.id, { port, paused: false });
+    this.#reportWorker(port, "joined");
+    this.#crewChanged?.();
+  }
+
+  leave(worker: string, reason: string): void {
+    const member = this.#members.get(worker);
+    if (!member) return;
+    this.#members.delete(worker);
+    this.#run?.lose(worker, reason);
+    this.#reportWorker(member.port, `left: ${reason}`);
+  }
+
+  message(worker: string, message: ClientMessage): void {
+    const member = this.#members.get(worker);
+    if (!member) return;
+    if (message.type === "pause") {
+      member.paused = message.paused;
+      if (message.paused && this.#run?.takesPart(worker)) this.#run.replan();
+      this.#reportWorker(member.port, message.paused ? "paused" : "resumed");
+      this.#crewChanged?.();
+    } else if ("generation" in message) {
+      this.#run?.deliver(worker, message);
+    }
+  }
+
+  async start(config: RunConfig): Promise<string> {
+    if (this.#active) {
+      throw new UserError(`run ${this.#run!.id} is active: stop it first (tributary stop ${this.#run!.id})`);
+    }
+    const id = `${config.name}-${randomBytes(3).toString("hex")}`;
+    const [corpus, start] = await Promise.all([
+      loadCorpus(config, this.#parts.blobs),
+      config.init ? this.#initial(config, config.init, id) : null,
+    ]);
+    const number = await this.#parts.store.createRun({ id, name: config.name, config });
+    this.#events = [];
+    this.#run = new Run({
+      id,
+      number,
+      config,
+      corpus,
+      checkpoints: this.#parts.checkpoints,
+      start,
+      crew: () => this.#crew(),
+      emit: (event) => this.#emit(id, event),
+      changed: () => this.#changed(),
+    });
+    this.#emit(id, { event: "started", run: id, parameters: parameterSpace(config.model).parameters });
+    this.#driving = this.#run.drive();
+    return id;
+  }
+
+  async stop(run: string): Promise<void> {
+    this.#activeRun(run).stop();
+    this.#crewChanged?.();
+    await this.#driving;
+  }
+
+  pause(run: string): void {
+    this.#activeRun(run).setPaused(true);
+  }
+
+  resume(run: string): void {
+    this.#activeRun(run).setPaused(false);
+  }
+
+  snapshot(): Snapshot {
+    const run = this.#run;
+    return {
+      workers: [...this.#members.values()].map((member) => this.#workerView(member)),
+      run: run && {
+        id: run.id,
+        config: run.config,
+        status: run.status,
+        step: run.step,
+        siteBytesBy: run.bytesBy("site"),
+        wideBytesBy: run.bytesBy("wide"),
+        checkpoint: run.checkpoint?.id ?? null,
+      },
+      events: this.#events,
+    };
+  }
+
+  subscribe(listener: (update: CoordinatorUpdate) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async exportFile(run: string, name: string): Promise<Uint8Array | null> {
+    const file = EXPORTED_FILES.find((known) => known === name) as ExportedFile | undefined;
+    if (!file) return null;
+    return this.#parts.checkpoints.exportFile(await this.#parts.checkpoints.find(run), file);
+  }
+
+  get #active(): boolean {
+    return this.#run !== null && !["done", "stopped", "failed"].includes(this.#run.status);
+  }
+
+  #activeRun(id: string): Run {
+    if (this.#active && this.#run!.id === id) return this.#run!;
+    const active = this.#active ? `the active run is ${this.#run!.id}` : "no run is active";
+    throw new UserError(`run ${id} is not active: ${active}`);
+  }
+
+  /** Where `init` says to start: a checkpoint here, or a Hugging Face directory on this machine. */
+  async #initial(config: RunConfig, init: string, id: string): Promise<Checkpoint> {
+    const { checkpoints } = this.#parts;
+    const isDirectory = (await stat(init).catch(() => null))?.isDirectory() ?? false;
+    const found = isDirectory
+      ? await checkpoints.importDirectory(init, `${id}-init`)
+      : await checkpoints.find(init).catch(() => {
+          throw new UserError(`init: no checkpoint, run or directory '${init}'`);
+        });
+    for (const key of Object.keys(config.model) as (keyof RunConfig["model"])[]) {
+      // A shorter context than the model was trained with is a choice, not a mistake.
+      const fits =
+        key === "context"
+          ? config.model.context <= found.model.context
+          : config.model[key] === found.model[key];
+      if (!fits) {
+        throw new UserError(
+          `init: '${init}' has model.${key} ${found.model[key]}, the configuration says ${config.model[key]}`,
+        );
+      }
+    }
+    return { ...found, run: null, optimizer: false };
+  }
+
+  /** Workers that may take part now, by site in order of their names; waits until there is one. */
+  async #crew() {
+    for (;;) {
+      const ready = [...this.#members.values()].filter(({ paused }) => !paused).map(({ port }) => port);
+      if (ready.length > 0 || this.#run!.stopping) {
+        const sites = new Map<string, string[]>();
+        for (const { id, site } of ready.sort(byJoinOrder)) sites.set(site, [...(sites.get(site) ?? []), id]);
+        return {
+          sites: sites as ReadonlyMap<string, readonly string[]>,
+          ports: new Map(ready.map((port) => [port.id, port])),
+        };
+      }
+      await new Promise<void>((resolve) => (this.#crewChanged = resolve));
+      this.#crewChanged = null;
+    }
+  }
+
+  #workerView({ port, paused }: Member): WorkerView {
+    const { id, site, name, gpu } = port;
+    const run = this.#active ? this.#run : null;
+    const holds = run?.plan ? describeHolding(run.config, run.plan, id) : "";
+    const state = paused ? "paused" : !run ? "idle" : holds ? run.status : "spare";
+    return { id, site, name, gpu: gpu.description || gpu.vendor, browser: gpu.browser, state, holds };
+  }
+
+  #reportWorker({ id, site }: WorkerPort, state: string): void {
+    if (this.#active) this.#emit(this.#run!.id, { event: "worker", worker: id, site, state });
+    this.#changed();
+  }
+
+  #emit(run: string, event: RunEvent): void {
+    this.#events = [...this.#events.slice(-(EVENTS_SHOWN - 1)), event];
+    this.#parts.store
+      .addEvent(run, event)
+      .catch((error: unknown) => log.error({ error }, "an event could not be stored"));
+    for (const listener of this.#listeners) listener({ type: "event", run, event });
+    this.#changed();
+  }
+
+  #changed(): void {
+    const run = this.#run;
+    if (run) {
+      this.#parts.store
+        .updateRun(run.id, { status: run.status, step: run.step, checkpoint: run.checkpoint?.id ?? null })
+        .catch((error: unknown) => log.error({ error }, "the state of the run could not be stored"));
+    }
+    for (const listener of this.#listeners) listener({ type: "snapshot" });
+  }
+}
+
+/** "a-2" before "a-10", sites in alphabetical order. */
+const collator = new Intl.Collator("en", { numeric: true });
+function byJoinOrder(a: WorkerPort, b: WorkerPort): number {
+  return collator.compare(a.id, b.id);
+}

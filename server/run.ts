@@ -1,0 +1,340 @@
+// The life of one run: forms a generation of the workers there are, takes it from step to step, commits each step
+// exactly once, and starts a new generation from the latest checkpoint when a worker is lost.
+// Not here: who is connected and which run is active (coordinator.ts), how workers compute (web/worker).
+import type { RunConfig } from "../core/model/config.ts";
+import { learningRate } from "../core/model/learning-rate.ts";
+import { makePlan, type SiteWorkers } from "../core/plan/partition.ts";
+import type { Plan } from "../core/plan/plan.ts";
+import {
+  sampleActivationBytes,
+  stepActivationBytes,
+  validationActivationBytes,
+} from "../core/plan/traffic.ts";
+import type { ByteCounts, ClientMessage } from "../core/protocol/control.ts";
+import type { DoneEvent, RunEvent, RunStatus } from "../core/protocol/events.ts";
+import type { Checkpoint, Checkpoints } from "./checkpoints.ts";
+import { Cohort, RunImpossible, WorkerLost } from "./cohort.ts";
+import type { WorkerPort } from "./coordinator-port.ts";
+import type { Corpus } from "./corpus.ts";
+import { describePlan } from "../core/plan/describe.ts";
+
+const SAMPLE_TOKENS = 48;
+const SAMPLE_TEMPERATURE = 0.7;
+
+export interface RunParts {
+  readonly id: string;
+  /** Number that its frames carry. */
+  readonly number: number;
+  readonly config: RunConfig;
+  readonly corpus: Corpus;
+  readonly checkpoints: Checkpoints;
+  /** Where it starts: a checkpoint of its own (step > 0), an imported model, or null for the seed. */
+  readonly start: Checkpoint | null;
+  /** Workers ready to take part, by site; resolves when there is at least one, or the run is stopping. */
+  readonly crew: () => Promise<{ sites: SiteWorkers; ports: ReadonlyMap<string, WorkerPort> }>;
+  readonly emit: (event: RunEvent) => void;
+  readonly changed: () => void;
+}
+
+/** Asked for from outside, carried out between two steps. */
+type Wish = "stop" | "replan";
+
+export class Run {
+  readonly #parts: RunParts;
+  status: RunStatus = "waiting";
+  step = 0;
+  plan: Plan | null = null;
+  checkpoint: Checkpoint | null;
+  #cohort: Cohort | null = null;
+  #generation = 0;
+  #wish: Wish | null = null;
+  #paused: { promise: Promise<void>; resolve: () => void } | null = null;
+  #lastLoss: number | null = null;
+  #validLoss: number | null = null;
+  #bytesNeeded = 0;
+  #stepsRetried = 0;
+  #workersLost = 0;
+  readonly #bytes = new Map<string, ByteCounts>();
+
+  constructor(parts: RunParts) {
+    this.#parts = parts;
+    this.checkpoint = parts.start;
+    if (parts.start?.run === parts.id) this.step = parts.start.step;
+  }
+
+  get id(): string {
+    return this.#parts.id;
+  }
+
+  get config(): RunConfig {
+    return this.#parts.config;
+  }
+
+  /** Runs to the end: done, stopped or failed. Never rejects; what went wrong is an event. */
+  async drive(): Promise<void> {
+    try {
+      while (this.step < this.config.steps && this.#wish !== "stop") {
+        try {
+          await this.#runGeneration();
+        } catch (error) {
+          if (!(error instanceof WorkerLost)) throw error;
+          this.#rewind(error.message);
+        }
+      }
+      if (this.#wish === "stop") {
+        this.#setStatus("stopped");
+        this.#parts.emit({ event: "stopped", step: this.step });
+      } else {
+        this.#setStatus("done");
+        this.#parts.emit(this.#doneEvent());
+      }
+    } catch (error) {
+      this.#cohort?.tell({ type: "release", generation: this.#generation, reason: "the run failed" });
+      this.#setStatus("failed");
+      this.#parts.emit({ event: "failed", message: error instanceof Error ? error.message : String(error) });
+    } finally {
+      this.#cohort = null;
+      this.plan = null;
+    }
+  }
+
+  get stopping(): boolean {
+    return this.#wish === "stop";
+  }
+
+  stop(): void {
+    this.#wish = "stop";
+    this.setPaused(false);
+  }
+
+  /** Takes the workers there are now into a new generation, after the step in progress. */
+  replan(): void {
+    this.#wish ??= "replan";
+  }
+
+  setPaused(paused: boolean): void {
+    if (paused === (this.#paused !== null)) return;
+    if (paused) {
+      let resolve = () => {};
+      const promise = new Promise<void>((settle) => (resolve = settle));
+      this.#paused = { promise, resolve };
+    } else {
+      this.#paused?.resolve();
+      this.#paused = null;
+    }
+    this.#parts.emit({ event: "paused", paused });
+  }
+
+  takesPart(worker: string): boolean {
+    return this.#cohort?.has(worker) ?? false;
+  }
+
+  deliver(worker: string, message: Extract<ClientMessage, { generation: number }>): void {
+    if ("bytes" in message && this.takesPart(worker)) this.#bytes.set(worker, message.bytes);
+    this.#cohort?.deliver(worker, message);
+  }
+
+  lose(worker: string, reason: string): void {
+    if (!this.takesPart(worker)) return;
+    this.#workersLost++;
+    this.#cohort!.fail(new WorkerLost(`worker ${worker} ${reason}`));
+  }
+
+  /** Bytes on data channels so far, by link kind and purpose. */
+  bytesBy(kind: "site" | "wide"): Record<string, number> {
+    const sums: Record<string, number> = {};
+    for (const counts of this.#bytes.values()) {
+      for (const [purpose, bytes] of Object.entries(counts[kind]))
+        sums[purpose] = (sums[purpose] ?? 0) + bytes;
+    }
+    return sums;
+  }
+
+  async #runGeneration(): Promise<void> {
+    this.#setStatus("waiting");
+    const { sites, ports } = await this.#parts.crew();
+    if (this.stopping) return;
+    this.#wish = null;
+    const plan = makePlan(this.config, sites);
+    const members = plan.replicas.flatMap(({ stages }) => stages.map(({ worker }) => ports.get(worker)!));
+    const cohort = new Cohort(++this.#generation, members);
+    this.#cohort = cohort;
+    this.plan = plan;
+    this.#parts.emit({ event: "plan", generation: this.#generation, lines: describePlan(this.config, plan) });
+    this.#setStatus("preparing");
+    await cohort.ask(this.#assignment(plan), "prepared");
+    this.#setStatus("training");
+    while (this.step < this.config.steps && !this.#wish) {
+      await this.#trainStep(cohort, plan);
+      await this.#dueAfterStep(cohort, plan);
+      if (this.#paused && !this.#wish) await this.#holdWhilePaused();
+    }
+    if (this.#wish && this.checkpoint?.step !== this.step) await this.#save(cohort, plan);
+    await cohort.ask(
+      {
+        type: "release",
+        generation: this.#generation,
+        reason: this.#wish ? `run ${this.#wish}` : "run done",
+      },
+      "released",
+    );
+  }
+
+  #assignment(plan: Plan) {
+    const { id, number, config, corpus } = this.#parts;
+    const from = this.checkpoint;
+    return {
+      type: "assign" as const,
+      generation: this.#generation,
+      run: id,
+      runNumber: number,
+      config,
+      plan,
+      tokens: corpus.source,
+      state: from
+        ? { kind: "checkpoint" as const, step: from.step, optimizer: from.optimizer, shards: from.shards }
+        : { kind: "seed" as const },
+    };
+  }
+
+  async #trainStep(cohort: Cohort, plan: Plan): Promise<void> {
+    const step = this.step + 1;
+    const { optimizer, steps } = this.config;
+    const began = performance.now();
+    const ready = await cohort.ask({ type: "step", generation: cohort.generation, step }, "ready");
+    const heads = plan.replicas.map(({ stages }) => ready.get(stages.at(-1)!.worker)!);
+    const tokens = heads.reduce((sum, head) => sum + head.tokens, 0);
+    const loss = heads.reduce((sum, head) => sum + (head.lossSum ?? NaN), 0) / tokens;
+    // After the reduction every replica holds the same gradient: the first one's norm is the run's.
+    const squaredNorm = plan.replicas[0]!.stages.reduce(
+      (sum, { worker }) => sum + (ready.get(worker)!.squaredNorm ?? NaN),
+      0,
+    );
+    const gradNorm = Math.sqrt(squaredNorm) / tokens;
+    if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
+      throw new RunImpossible(
+        `step ${step}: the ${Number.isFinite(loss) ? "gradient" : "loss"} is not finite; the optimizer was not applied. Lower optimizer.lr or optimizer.clip and start from the latest checkpoint`,
+      );
+    }
+    cohort.tell({
+      type: "commit",
+      generation: cohort.generation,
+      step,
+      scale: Math.min(1, optimizer.clip / gradNorm) / tokens,
+      lr: learningRate(optimizer, step, steps),
+    });
+    this.step = step;
+    this.#lastLoss = loss;
+    this.#bytesNeeded += stepActivationBytes(this.config, plan);
+    this.#parts.emit({
+      event: "step",
+      step,
+      loss,
+      gradNorm,
+      tokens,
+      seconds: (performance.now() - began) / 1000,
+    });
+  }
+
+  async #dueAfterStep(cohort: Cohort, plan: Plan): Promise<void> {
+    const due = (every: number) => this.step % every === 0 || this.step === this.config.steps;
+    if (due(this.config.validEvery)) await this.#validate(cohort, plan);
+    if (due(this.config.sampleEvery)) await this.#sample(cohort, plan);
+    if (due(this.config.checkpointEvery)) await this.#save(cohort, plan);
+  }
+
+  async #validate(cohort: Cohort, plan: Plan): Promise<void> {
+    const { step, config } = this;
+    const answers = await cohort.ask({ type: "validate", generation: cohort.generation, step }, "validated");
+    const heads = plan.replicas.map(({ stages }) => answers.get(stages.at(-1)!.worker)!);
+    const tokens = heads.reduce((sum, head) => sum + head.tokens, 0);
+    const loss = heads.reduce((sum, head) => sum + (head.lossSum ?? NaN), 0) / tokens;
+    if (!Number.isFinite(loss)) throw new RunImpossible(`step ${step}: the validation loss is not finite`);
+    const { count, validFrom } = this.#parts.corpus.source;
+    this.#bytesNeeded += validationActivationBytes(config, plan, count - validFrom);
+    this.#validLoss = loss;
+    this.#parts.emit({ event: "valid", step, loss, tokens });
+  }
+
+  async #sample(cohort: Cohort, plan: Plan): Promise<void> {
+    const { prompt, tokenizer } = this.#parts.corpus;
+    const first = plan.replicas[0]!.stages.map(({ worker }) => worker);
+    const answers = await cohort.ask(
+      {
+        type: "sample",
+        generation: cohort.generation,
+        step: this.step,
+        prompt,
+        tokens: SAMPLE_TOKENS,
+        temperature: SAMPLE_TEMPERATURE,
+        seed: this.config.seed,
+      },
+      "sampled",
+      first,
+    );
+    this.#bytesNeeded += sampleActivationBytes(this.config, plan, prompt.length, SAMPLE_TOKENS);
+    const text = tokenizer.decode([...prompt, ...answers.get(first.at(-1)!)!.tokens]);
+    this.#parts.emit({ event: "sample", step: this.step, text });
+  }
+
+  async #save(cohort: Cohort, plan: Plan): Promise<void> {
+    const { id, config, corpus, checkpoints } = this.#parts;
+    const { step } = this;
+    const first = plan.replicas[0]!.stages.map(({ worker }) => worker);
+    const answers = await cohort.ask({ type: "save", generation: cohort.generation, step }, "saved", first);
+    const checkpoint: Checkpoint = {
+      id: `${id}-step-${step}`,
+      run: id,
+      step,
+      model: config.model,
+      optimizer: true,
+      shards: first.map((worker) => answers.get(worker)!.shard),
+      tokenizer: corpus.tokenizerHash,
+    };
+    await checkpoints.save(checkpoint);
+    this.checkpoint = checkpoint;
+    this.#parts.emit({ event: "checkpoint", step, checkpoint: checkpoint.id });
+  }
+
+  /** Back to the latest checkpoint: its steps are committed, those after it are done again. */
+  #rewind(reason: string): void {
+    const step = this.checkpoint?.run === this.id ? this.checkpoint.step : 0;
+    this.#stepsRetried += this.step - step + 1;
+    this.step = step;
+    this.#cohort?.tell({ type: "release", generation: this.#generation, reason });
+    this.#cohort = null;
+    this.#parts.emit({ event: "recovered", step, generation: this.#generation + 1, reason });
+  }
+
+  async #holdWhilePaused(): Promise<void> {
+    this.#setStatus("paused");
+    await this.#paused?.promise;
+    this.#setStatus("training");
+  }
+
+  #doneEvent(): DoneEvent {
+    const total = (by: Record<string, number>) => Object.values(by).reduce((sum, bytes) => sum + bytes, 0);
+    const site = this.bytesBy("site");
+    const wide = this.bytesBy("wide");
+    return {
+      event: "done",
+      run: this.id,
+      steps: this.step,
+      loss: this.#lastLoss,
+      validLoss: this.#validLoss,
+      siteBytes: total(site),
+      wideBytes: total(wide),
+      siteBytesBy: site,
+      wideBytesBy: wide,
+      activationBytesNeeded: this.#bytesNeeded,
+      stepsRetried: this.#stepsRetried,
+      workersLost: this.#workersLost,
+      checkpoint: this.checkpoint?.id ?? null,
+    };
+  }
+
+  #setStatus(status: RunStatus): void {
+    this.status = status;
+    this.#parts.changed();
+  }
+}

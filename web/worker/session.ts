@@ -1,0 +1,264 @@
+// The worker page's life: finds a GPU (in the training worker), joins the server, opens the links an assignment
+// needs, and carries frames between those links and the training worker.
+// Not here: what is shown (main.tsx and components), what is computed (trainer.ts).
+import { positionOf, linksOf } from "../../core/plan/plan.ts";
+import {
+  parseControl,
+  PROTOCOL_VERSION,
+  WorkerMessage,
+  type ClientMessage,
+} from "../../core/protocol/control.ts";
+import { stageRange } from "../../core/model/parameters.ts";
+import { Switchboard } from "../link/switchboard.ts";
+import { describeStage } from "../../core/plan/describe.ts";
+import { note, state, update } from "./state.ts";
+import { SpeedMeter } from "./speed-meter.ts";
+import type { FromTrainer, ToTrainer, TrainerReport } from "./worker-messages.ts";
+import type { Assignment } from "./trainer.ts";
+
+const RECONNECT_MS = 2000;
+
+interface Credentials {
+  readonly site: string;
+  readonly name: string;
+  readonly token: string;
+}
+
+let credentials: Credentials | null = null;
+let socket: WebSocket | null = null;
+let switchboard: Switchboard | null = null;
+let assignment: Assignment | null = null;
+/** Sends of the current generation still on their way to a channel. */
+let sending: Promise<void>[] = [];
+let releaseTabLock: (() => void) | null = null;
+const speed = new SpeedMeter();
+const trainer = new Worker(new URL("./training.worker.ts", import.meta.url), { type: "module" });
+
+/** Looks for a GPU; then joins with what the page's address holds, or shows the form. */
+export function startSession(): void {
+  trainer.addEventListener("message", ({ data }: MessageEvent<FromTrainer>) => fromTrainer(data));
+  trainer.addEventListener("error", ({ message }) => {
+    unsupported(
+      "The training worker could not start",
+      message || "Reload the page; if it stays, look at the console.",
+    );
+  });
+  if (!window.isSecureContext) {
+    unsupported(
+      "This address is not a secure context",
+      `Browsers offer WebGPU only on https and on localhost, not on ${location.origin}. Start the server with --tls and open https://${location.host}, or open the page on the server's own machine.`,
+    );
+    return;
+  }
+  toTrainer({ type: "start" });
+}
+
+/** Joins `site`; `name` is what people call this machine. */
+export function join(wanted: Credentials): void {
+  credentials = wanted;
+  update({ site: wanted.site, name: wanted.name, problem: null });
+  connect();
+}
+
+/** Lets this worker sit out, or take part again, from the next step on. */
+export function setPaused(paused: boolean): void {
+  say({ type: "pause", paused });
+  update({ phase: paused ? "paused" : "idle" });
+}
+
+/** Leaves the site for good; the run goes on without this worker. */
+export function leave(): void {
+  credentials = null;
+  endGeneration("the person at this page left");
+  socket?.close(1000, "left");
+  update({ phase: "left", worker: null });
+}
+
+function connect(): void {
+  if (!credentials) return;
+  const { site, name, token } = credentials;
+  update({ phase: "joining" });
+  const opening = new WebSocket(
+    `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/control`,
+  );
+  socket = opening;
+  opening.addEventListener("open", () => {
+    say({ type: "join", protocol: PROTOCOL_VERSION, token, site, name, gpu: state.value.gpu! });
+  });
+  opening.addEventListener("message", ({ data }: MessageEvent<string>) => fromServer(data));
+  opening.addEventListener("close", () => {
+    if (socket !== opening) return;
+    socket = null;
+    endGeneration("the server is gone");
+    switchboard?.close("the server is gone");
+    switchboard = null;
+    releaseTabLock?.();
+    if (!credentials || state.value.phase === "refused") return;
+    update({
+      phase: "disconnected",
+      worker: null,
+      problem: {
+        title: "No connection to the server",
+        advice: `Trying ${location.host} again every ${RECONNECT_MS / 1000} s.`,
+      },
+    });
+    setTimeout(connect, RECONNECT_MS);
+  });
+}
+
+function fromServer(data: string): void {
+  const parsed = parseControl(WorkerMessage, data);
+  if (!parsed.ok) {
+    note(`a message of the server was dropped: ${parsed.reason}`);
+    return;
+  }
+  const { message } = parsed;
+  if (message.type === "joined") {
+    switchboard = new Switchboard({
+      self: message.worker,
+      iceServers: message.iceServers.map(({ urls, username, credential }) => ({
+        urls,
+        ...(username !== undefined && { username }),
+        ...(credential !== undefined && { credential }),
+      })),
+      brokerKey: message.brokerKey,
+      sendSignal: (to, signal) => say({ type: "signal", to, data: signal }),
+      onFrame: (from, frame) => toTrainer({ type: "frame", from, frame }, [frame]),
+      onBroken: (peer, _kind, reason) => linkBroke(peer, reason),
+    });
+    toTrainer({ type: "joined", worker: message.worker, token: credentials!.token });
+    update({ phase: "idle", worker: message.worker, problem: null });
+    note(`joined site ${credentials!.site} as ${message.worker}`);
+    holdTabAwake();
+  } else if (message.type === "signal") {
+    switchboard?.signal(message.from, message.data);
+  } else if (message.type === "refused") {
+    note(`the server refused: ${message.reason}`);
+    if (message.fatal)
+      update({
+        phase: "refused",
+        problem: { title: "The server refused this worker", advice: message.reason },
+      });
+  } else if (message.type === "assign") {
+    void takeAssignment(message);
+  } else {
+    if (message.type === "release") note(`released: ${message.reason}`);
+    if (message.type === "commit") showCommit(message.step);
+    toTrainer({ type: "order", order: message });
+  }
+}
+
+/** Opens the links while the training worker loads the stage; "prepared" is said when both are done. */
+async function takeAssignment(order: Assignment): Promise<void> {
+  if (assignment?.run !== order.run) switchboard!.resetCounts();
+  assignment = order;
+  sending = [];
+  speed.reset();
+  const self = state.value.worker!;
+  const { replica, stage } = positionOf(order.plan, self)!;
+  const { first, last } = order.plan.replicas[replica]!.stages[stage]!;
+  const holds = describeStage(stageRange(order.config.model, first, last));
+  update({ phase: "loading", run: order.run, holds, steps: order.config.steps });
+  note(`run ${order.run}, generation ${order.generation}: ${holds}`);
+  try {
+    await switchboard!.connect(linksOf(order.plan));
+    if (assignment === order) toTrainer({ type: "order", order });
+  } catch (error) {
+    if (assignment !== order) return;
+    const message = error instanceof Error ? error.message : String(error);
+    say({ type: "failed", generation: order.generation, message: message.slice(0, 2000), fatal: false });
+  }
+}
+
+function fromTrainer(message: FromTrainer): void {
+  if (message.type === "gpu") {
+    update({ gpu: message.gpu, problem: null });
+    if (state.value.phase !== "checking") return connect();
+    const fragment = new URLSearchParams(location.hash.slice(1));
+    const query = new URLSearchParams(location.search);
+    const site = query.get("site") ?? "";
+    const name = query.get("name") ?? message.gpu.browser;
+    const token = fragment.get("token") ?? "";
+    update({ site, name });
+    if (site && token) join({ site, name, token });
+    else update({ phase: "form" });
+  } else if (message.type === "unsupported") {
+    unsupported(message.title, message.advice);
+  } else if (message.type === "lost") {
+    note(`the GPU device was lost: ${message.reason}`);
+    endGeneration("the GPU device was lost");
+    const leaving = socket;
+    socket = null;
+    leaving?.close(4000, "GPU device lost");
+    update({
+      phase: "disconnected",
+      worker: null,
+      problem: { title: "The GPU device was lost", advice: message.reason },
+    });
+  } else if (message.type === "frame") {
+    sending.push(
+      switchboard!
+        .send(message.to, message.frame)
+        .catch((error: unknown) => linkBroke(message.to, String(error))),
+    );
+  } else {
+    void report(message.report);
+  }
+}
+
+/** Passes a report on, with the byte counts of the links; the last one of a generation waits for its sends. */
+async function report(message: TrainerReport): Promise<void> {
+  if (message.type === "prepared") update({ phase: "training", stageBytes: message.stageBytes });
+  if (message.type === "released") {
+    await Promise.all(sending);
+    endGeneration("released");
+  }
+  const bytes = switchboard!.counts();
+  update({ bytes });
+  if (message.type === "ready" || message.type === "released") say({ ...message, bytes });
+  else say(message);
+}
+
+function showCommit(step: number): void {
+  const { batch, model } = assignment!.config;
+  update({ step, tokensPerSecond: speed.add(batch * model.context) });
+}
+
+function linkBroke(peer: string, reason: string): void {
+  note(`the link to ${peer} broke: ${reason}`);
+  if (!assignment) return;
+  say({
+    type: "failed",
+    generation: assignment.generation,
+    message: `link to ${peer}: ${reason}`.slice(0, 2000),
+    fatal: false,
+  });
+}
+
+function endGeneration(reason: string): void {
+  if (!assignment) return;
+  assignment = null;
+  toTrainer({ type: "abandon", reason });
+  const { phase } = state.value;
+  update({ phase: phase === "paused" ? phase : "idle", run: null, holds: null, stageBytes: 0 });
+}
+
+function unsupported(title: string, advice: string): void {
+  update({ phase: "unsupported", problem: { title, advice } });
+}
+
+function say(message: ClientMessage): void {
+  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+}
+
+function toTrainer(message: ToTrainer, transfer: Transferable[] = []): void {
+  trainer.postMessage(message, transfer);
+}
+
+/** A held Web Lock keeps browsers from freezing the page while it is in the background. */
+function holdTabAwake(): void {
+  void navigator.locks?.request(
+    `tributary-${crypto.randomUUID()}`,
+    () => new Promise<void>((resolve) => (releaseTabLock = resolve)),
+  );
+}

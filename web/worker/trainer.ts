@@ -1,0 +1,225 @@
+// One generation's work on one worker: runs its stage through the steps that the coordinator orders.
+// It owns the order of operations; kernels are the Stage's, bytes the Channel's, decisions the coordinator's.
+// Not here: joining, links and the page (session.ts), or loading state (stage-state.ts).
+import { trainingBatch, windowBatch, windowCount, type Batch, type Tokens } from "../../core/data/batch.ts";
+import { sampleToken } from "../../core/data/sampling.ts";
+import { borrowsEmbedding, type StageRange } from "../../core/model/parameters.ts";
+import { positionOf, type Position, type Replica } from "../../core/plan/plan.ts";
+import { oneForwardOneBackward } from "../../core/plan/schedule.ts";
+import type { WorkerMessage } from "../../core/protocol/control.ts";
+import { Random } from "../../core/random.ts";
+import { sumOverReplicas } from "../../core/reduce/hierarchy.ts";
+import type { Stage } from "../engine/stage.ts";
+import type { Channel } from "./channel.ts";
+
+export type Assignment = Extract<WorkerMessage, { type: "assign" }>;
+export type Order<T extends WorkerMessage["type"]> = Extract<WorkerMessage, { type: T }>;
+
+/** Null where the value is not finite: JSON has no NaN, and the coordinator stops the run on it. */
+type Sum = number | null;
+
+export interface TrainerParts {
+  readonly self: string;
+  readonly assignment: Assignment;
+  readonly range: StageRange;
+  readonly stage: Stage;
+  readonly slots: number;
+  readonly channel: Channel;
+  readonly tokens: { readonly train: Tokens; readonly valid: Tokens };
+}
+
+export class Trainer {
+  readonly #parts: TrainerParts;
+  readonly #position: Position;
+  readonly #replica: Replica;
+  /** Neighbours in the pipeline; the first has no previous one, the last no next. */
+  readonly #previous: string | undefined;
+  readonly #next: string | undefined;
+  /** Reads of a slot still on their way: a slot's staging buffer serves one read at a time. */
+  readonly #reads: Promise<void>[];
+
+  constructor(parts: TrainerParts) {
+    const { assignment, self, slots } = parts;
+    this.#parts = parts;
+    this.#position = positionOf(assignment.plan, self)!;
+    this.#replica = assignment.plan.replicas[this.#position.replica]!;
+    this.#previous = this.#replica.stages[this.#position.stage - 1]?.worker;
+    this.#next = this.#replica.stages[this.#position.stage + 1]?.worker;
+    this.#reads = Array.from({ length: slots }, () => Promise.resolve());
+  }
+
+  /** Computes and reduces the gradient of a step. Sums are over this replica's tokens for the loss. */
+  async step({ step }: Order<"step">): Promise<{ squaredNorm: Sum; lossSum?: Sum; tokens: number }> {
+    const { assignment, stage, channel, range, self, tokens } = this.#parts;
+    const { config, plan } = assignment;
+    const { microbatches, stages } = this.#replica;
+    stage.zero();
+    let count = 0;
+    for (const op of oneForwardOneBackward(this.#position.stage, stages.length, microbatches.length)) {
+      const microbatch = microbatches[op.index]!;
+      const slot = op.index % this.#parts.slots;
+      await this.#reads[slot];
+      if (op.kind === "forward") {
+        const batch = trainingBatch(config, tokens.train, step, microbatch);
+        count += batch.tokens;
+        this.#setTokens(slot, batch);
+        stage.forward(slot, await this.#input(step, microbatch));
+        this.#sendOutput(slot, step, microbatch);
+      } else {
+        const gradient = this.#next
+          ? await channel.receive(this.#next, "gradient", { step, microbatch })
+          : undefined;
+        stage.backward(slot, gradient);
+        this.#sendInputGradient(slot, step, microbatch);
+      }
+    }
+    await Promise.all(this.#reads);
+    await this.#foldTiedEmbedding(step);
+    if (plan.replicas.length > 1) {
+      const gradient = await stage.gradient();
+      await sumOverReplicas(config.model, plan, self, gradient, channel.segments(step));
+      stage.setGradient(gradient, stage.segment.start);
+    }
+    const squaredNorm = finite(await stage.squaredNorm());
+    if (!range.head) return { squaredNorm, tokens: count };
+    return { squaredNorm, lossSum: finite(await stage.lossSum()), tokens: count };
+  }
+
+  /** Applies the optimizer, then brings the head's copy of a tied embedding up to date. */
+  async commit({ step, scale, lr }: Order<"commit">): Promise<void> {
+    const { assignment, stage, channel, range } = this.#parts;
+    const { model } = assignment.config;
+    stage.apply({ step, scale, lr });
+    if (borrowsEmbedding(model, range)) {
+      stage.writeEmbedding(await channel.receive(this.#first, "embedding", { step }));
+    } else if (this.#lendsEmbedding) {
+      channel.send(this.#last, "embedding", { step }, await stage.readEmbedding());
+    }
+  }
+
+  /** Loss over this replica's share of the validation windows. */
+  async validate({ step }: Order<"validate">): Promise<{ lossSum: Sum; tokens: number }> {
+    const { assignment, stage, tokens, slots } = this.#parts;
+    const { microbatch: B, model } = assignment.config;
+    const batches = Math.ceil(windowCount(tokens.valid.length, model.context) / B);
+    stage.resetLoss();
+    let count = 0;
+    for (let i = this.#position.replica; i < batches; i += assignment.plan.replicas.length) {
+      const batch = windowBatch(tokens.valid, i * B, B, model.context);
+      const slot = i % slots;
+      await this.#reads[slot];
+      count += batch.tokens;
+      this.#setTokens(slot, batch);
+      stage.evaluate(slot, await this.#input(step, i));
+      this.#sendOutput(slot, step, i);
+    }
+    await Promise.all(this.#reads);
+    return { lossSum: this.#parts.range.head ? finite(await stage.lossSum()) : 0, tokens: count };
+  }
+
+  /**
+   * Continues a prompt, one token at a time through the whole pipeline; the head's stage draws it and tells the
+   * first. Only the rows that matter travel. Returns the new tokens.
+   */
+  async sample({ step, prompt, tokens: wanted, temperature, seed }: Order<"sample">): Promise<number[]> {
+    const { assignment, stage, channel, range } = this.#parts;
+    const { width: C, context: T } = assignment.config.model;
+    const random = new Random(seed);
+    const text = [...prompt];
+    for (let i = 0; i < wanted; i++) {
+      const rows = Math.min(T, text.length);
+      const place = { step, microbatch: i };
+      if (range.embed) this.#setTokens(0, promptBatch(assignment.config.microbatch * T, text.slice(-rows)));
+      let input: Float32Array | undefined;
+      if (this.#previous) {
+        input = new Float32Array(assignment.config.microbatch * T * C);
+        input.set(await channel.receive(this.#previous, "activation", place));
+      }
+      stage.evaluate(0, input);
+      if (this.#next) {
+        const output = await stage.output(0);
+        channel.send(this.#next, "activation", place, output.subarray(0, rows * C), [1, rows, C]);
+      }
+      if (range.head) {
+        const token = sampleToken(await stage.logits(0, rows - 1), temperature, random);
+        if (!range.embed) channel.send(this.#first, "token", place, Uint32Array.of(token));
+        text.push(token);
+      } else {
+        text.push(range.embed ? await channel.receiveToken(this.#last, place) : 0);
+      }
+    }
+    return text.slice(prompt.length);
+  }
+
+  get #first(): string {
+    return this.#replica.stages[0]!.worker;
+  }
+
+  get #last(): string {
+    return this.#replica.stages.at(-1)!.worker;
+  }
+
+  get #lendsEmbedding(): boolean {
+    const { assignment, range } = this.#parts;
+    return assignment.config.model.tied && range.embed && !range.head;
+  }
+
+  /** The head's part of the tied embedding's gradient joins the embedding's own, on the stage that owns it. */
+  async #foldTiedEmbedding(step: number): Promise<void> {
+    const { assignment, stage, channel, range } = this.#parts;
+    if (borrowsEmbedding(assignment.config.model, range)) {
+      channel.send(this.#first, "embeddingGradient", { step }, await stage.embeddingGradient());
+    } else if (this.#lendsEmbedding) {
+      stage.addEmbeddingGradient(await channel.receive(this.#last, "embeddingGradient", { step }));
+    }
+  }
+
+  #setTokens(slot: number, batch: Pick<Batch, "inputs" | "targets">): void {
+    const { stage, range } = this.#parts;
+    stage.setTokens(slot, range.embed ? batch.inputs : null, range.head ? batch.targets : null);
+  }
+
+  async #input(step: number, microbatch: number): Promise<Float32Array | undefined> {
+    if (!this.#previous) return undefined;
+    return this.#parts.channel.receive(this.#previous, "activation", { step, microbatch });
+  }
+
+  #sendOutput(slot: number, step: number, microbatch: number): void {
+    if (this.#next)
+      this.#sendWhenRead(slot, this.#parts.stage.output(slot), this.#next, "activation", step, microbatch);
+  }
+
+  #sendInputGradient(slot: number, step: number, microbatch: number): void {
+    if (!this.#previous) return;
+    const gradient = this.#parts.stage.inputGradient(slot);
+    this.#sendWhenRead(slot, gradient, this.#previous, "gradient", step, microbatch);
+  }
+
+  #sendWhenRead(
+    slot: number,
+    read: Promise<Float32Array>,
+    to: string,
+    kind: "activation" | "gradient",
+    step: number,
+    microbatch: number,
+  ): void {
+    const { microbatch: B, model } = this.#parts.assignment.config;
+    const sent = read.then((values) =>
+      this.#parts.channel.send(to, kind, { step, microbatch }, values, [B, model.context, model.width]),
+    );
+    // A failed read is met where the slot is used next; until then it must not count as unhandled.
+    sent.catch(() => {});
+    this.#reads[slot] = sent;
+  }
+}
+
+function finite(value: number): Sum {
+  return Number.isFinite(value) ? value : null;
+}
+
+/** The prompt in the first rows of the first sequence; targets are not used. */
+function promptBatch(size: number, prompt: number[]): Pick<Batch, "inputs" | "targets"> {
+  const inputs = new Uint32Array(size);
+  inputs.set(prompt);
+  return { inputs, targets: new Uint32Array(size) };
+}

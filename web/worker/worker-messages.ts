@@ -1,0 +1,29 @@
+// What the page and its dedicated training worker say to each other. Both are ours and built together, so these
+// are plain types: what came from outside was checked where it came in.
+import type { ClientMessage, Gpu, WorkerMessage } from "../../core/protocol/control.ts";
+
+/** Messages of the training worker to the server lack the byte counts, which only the page's links know. */
+type WithoutBytes<M> = M extends { bytes: unknown } ? Omit<M, "bytes"> : M;
+export type TrainerReport = WithoutBytes<
+  Extract<
+    ClientMessage,
+    { type: "prepared" | "ready" | "validated" | "sampled" | "saved" | "released" | "failed" }
+  >
+>;
+
+export type ToTrainer =
+  /** Find a GPU; answered with `gpu` or `unsupported`. */
+  | { type: "start" }
+  | { type: "joined"; worker: string; token: string }
+  | { type: "order"; order: Extract<WorkerMessage, { generation: number }> }
+  | { type: "frame"; from: string; frame: ArrayBuffer }
+  /** The server or a link is gone: end the generation. */
+  | { type: "abandon"; reason: string };
+
+export type FromTrainer =
+  | { type: "gpu"; gpu: Gpu }
+  | { type: "unsupported"; title: string; advice: string }
+  /** The device is gone; a new one is looked for, and answered with `gpu` or `unsupported`. */
+  | { type: "lost"; reason: string }
+  | { type: "report"; report: TrainerReport }
+  | { type: "frame"; to: string; frame: ArrayBuffer };

@@ -211,7 +211,7 @@ async function report(message: TrainerReport): Promise<void> {
   if (message.type === "prepared") update({ phase: "training", stageBytes: message.stageBytes });
   if (message.type === "released") {
     await Promise.all(sending);
-    endGeneration("released");
+    if (assignment?.generation === message.generation) endGeneration("released");
   }
   const bytes = switchboard!.counts();
   update({ bytes });

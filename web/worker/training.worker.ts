@@ -1,16 +1,174 @@
 // The dedicated worker: holds the GPU device and at most one generation's stage, and takes the coordinator's
 // orders one after the other. Peer connections and the control socket stay on the page (session.ts), because a
 // data channel made by a library cannot be moved here.
-import { borrowsEmbedding, stageRange } from "../../core/model/parameters.ts";
+import type { Tokens } from "../../core/data/batch.ts";
+import { stageRange } from "../../core/model/parameters.ts";
 import { positionOf } from "../../core/plan/plan.ts";
 import { inFlight } from "../../core/plan/schedule.ts";
-import type { Tokens } from "../../core/data/batch.ts";
 import type { TokenSource } from "../../core/protocol/control.ts";
 import { DoesNotFit, openGpu, type Gpu } from "../engine/device.ts";
 import { Stage, type StageSpec } from "../engine/stage.ts";
 import { BlobClient } from "./blobs.ts";
 import { Channel } from "./channel.ts";
+import { describeGpu } from "./describe-gpu.ts";
 import { GenerationEnded } from "./mailbox.ts";
 import { loadState, saveState } from "./stage-state.ts";
-import { Trainer, type Assignment, type Order } from "./trainer.ts";
-import type { FromTrainer, ToTrainer } from "./worker-messages.ts";
+import { Trainer, type Assignment } from "./trainer.ts";
+import type { FromTrainer, ToTrainer, TrainerReport } from "./worker-messages.ts";
+
+type OrderMessage = Extract<ToTrainer, { type: "order" }>["order"];
+
+/** What exists from an assignment until its release. */
+interface Generation {
+  readonly assignment: Assignment;
+  readonly channel: Channel;
+  stage: Stage | null;
+  trainer: Trainer | null;
+  save: (() => ReturnType<typeof saveState>) | null;
+}
+
+let gpu: Gpu | null = null;
+let self = "";
+let blobs = new BlobClient("");
+let generation: Generation | null = null;
+/** Orders run one after the other: each starts when this settles. */
+let orders: Promise<void> = Promise.resolve();
+
+addEventListener("message", ({ data }: MessageEvent<ToTrainer>) => {
+  if (data.type === "start") void start();
+  else if (data.type === "joined") {
+    self = data.worker;
+    blobs = new BlobClient(data.token);
+  } else if (data.type === "order") take(data.order);
+  else if (data.type === "frame") deliver(data.from, data.frame);
+  else endGeneration(data.reason);
+});
+
+function post(message: FromTrainer, transfer: Transferable[] = []): void {
+  postMessage(message, { transfer });
+}
+
+function report(message: TrainerReport): void {
+  post({ type: "report", report: message });
+}
+
+async function start(): Promise<void> {
+  try {
+    const opened = await openGpu();
+    gpu = opened;
+    void opened.lost.then((reason) => {
+      post({ type: "lost", reason });
+      endGeneration("the GPU device was lost");
+      return start();
+    });
+    post({ type: "gpu", gpu: describeGpu(opened) });
+  } catch (error) {
+    const { name, message } = error as Error;
+    post({ type: "unsupported", title: name, advice: message });
+  }
+}
+
+function deliver(from: string, frame: ArrayBuffer): void {
+  try {
+    generation?.channel.deliver(from, frame);
+  } catch (error) {
+    fail(error, generation);
+  }
+}
+
+function take(order: OrderMessage): void {
+  if (order.type === "assign") {
+    endGeneration("a new assignment came");
+    const channel = new Channel(order.runNumber, order.generation, (to, frame) =>
+      post({ type: "frame", to, frame }, [frame]),
+    );
+    generation = { assignment: order, channel, stage: null, trainer: null, save: null };
+  } else if (order.type === "release") {
+    // What still waits for a frame would wait for ever: end it before the order's turn comes.
+    if (generation?.assignment.generation === order.generation) generation.channel.close(order.reason);
+  }
+  const current = generation;
+  orders = orders.then(() => carryOut(order, current)).catch((error: unknown) => fail(error, current));
+}
+
+async function carryOut(order: OrderMessage, current: Generation | null): Promise<void> {
+  if (order.type === "release") {
+    if (current?.assignment.generation === order.generation) endGeneration(order.reason);
+    report({ type: "released", generation: order.generation });
+    return;
+  }
+  if (!current || current !== generation || current.assignment.generation !== order.generation) return;
+  if (order.type === "assign") return load(current);
+  const trainer = current.trainer!;
+  if (order.type === "step") {
+    report({ type: "ready", generation: order.generation, step: order.step, ...(await trainer.step(order)) });
+  } else if (order.type === "commit") {
+    await trainer.commit(order);
+  } else if (order.type === "validate") {
+    report({
+      type: "validated",
+      generation: order.generation,
+      step: order.step,
+      ...(await trainer.validate(order)),
+    });
+  } else if (order.type === "sample") {
+    const tokens = await trainer.sample(order);
+    report({ type: "sampled", generation: order.generation, step: order.step, tokens });
+  } else {
+    report({ type: "saved", generation: order.generation, step: order.step, shard: await current.save!() });
+  }
+}
+
+async function load(current: Generation): Promise<void> {
+  const { assignment, channel } = current;
+  const { config, plan } = assignment;
+  const { replica: index, stage: position } = positionOf(plan, self)!;
+  const { stages, microbatches } = plan.replicas[index]!;
+  const { first, last } = stages[position]!;
+  const range = stageRange(config.model, first, last);
+  const { beta1, beta2, eps, weightDecay } = config.optimizer;
+  const spec: StageSpec = {
+    model: config.model,
+    range,
+    microbatch: config.microbatch,
+    // One more than are in flight, so that a slot's read-back can still be under way while the next one computes.
+    slots: inFlight(position, stages.length, microbatches.length) + 1,
+    optimizer: { beta1, beta2, eps, weightDecay },
+  };
+  const [stage, tokens] = await Promise.all([Stage.create(gpu!, spec), loadTokens(assignment.tokens)]);
+  if (current !== generation) {
+    stage.destroy();
+    return;
+  }
+  await loadState(stage, range, assignment, blobs);
+  current.stage = stage;
+  current.trainer = new Trainer({ self, assignment, range, stage, slots: spec.slots, channel, tokens });
+  current.save = () => saveState(stage, range, config.model, blobs);
+  report({ type: "prepared", generation: assignment.generation, stageBytes: Stage.bytes(spec) });
+}
+
+async function loadTokens({
+  hash,
+  bytesPerToken,
+  validFrom,
+}: TokenSource): Promise<{ train: Tokens; valid: Tokens }> {
+  const ArrayType = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array }[bytesPerToken];
+  const tokens = new ArrayType(await blobs.get(hash));
+  return { train: tokens.subarray(0, validFrom), valid: tokens.subarray(validFrom) };
+}
+
+function endGeneration(reason: string): void {
+  generation?.channel.close(reason);
+  generation?.stage?.destroy();
+  generation = null;
+}
+
+/** Tells the coordinator why this generation cannot go on; that it ended is no news. */
+function fail(error: unknown, failed: Generation | null): void {
+  if (error instanceof GenerationEnded || !failed || failed !== generation) return;
+  const { generation: number } = failed.assignment;
+  const message = (error instanceof Error ? error.message : String(error)).slice(0, 2000);
+  console.error(error);
+  endGeneration("it failed");
+  report({ type: "failed", generation: number, message, fatal: error instanceof DoesNotFit });
+}

@@ -1,0 +1,73 @@
+// Workers without a browser: they answer the coordinator's orders with made-up figures, for tests of its course.
+import type { ClientMessage, WorkerMessage } from "../../core/protocol/control.ts";
+import type { WorkerPort } from "../../server/coordinator-port.ts";
+
+type Order = Extract<WorkerMessage, { generation: number }>;
+type Answer = Extract<ClientMessage, { generation: number }>;
+
+export interface FakeWorker {
+  readonly port: WorkerPort;
+  /** Every order it was given, oldest first. */
+  readonly orders: Order[];
+}
+
+const GPU = {
+  vendor: "test",
+  architecture: "",
+  description: "a made-up GPU",
+  browser: "none",
+  features: [],
+  maxBufferSize: 1,
+  maxStorageBufferBindingSize: 1,
+};
+
+export const HASH = "0".repeat(64);
+
+/**
+ * A worker that answers each order as a healthy one with a mean loss of 2 and a squared norm of 4 would.
+ * `change` may replace an answer, or return null to stay silent.
+ */
+export function fakeWorker(
+  id: string,
+  deliver: (worker: string, answer: Answer) => void,
+  change: (order: Order, answer: Answer) => Answer | null = (_order, answer) => answer,
+): FakeWorker {
+  const orders: Order[] = [];
+  const send = (order: WorkerMessage) => {
+    if (!("generation" in order)) return;
+    orders.push(order);
+    const usual = usualAnswer(order);
+    const answer = usual && change(order, usual);
+    if (answer) queueMicrotask(() => deliver(id, answer));
+  };
+  return { orders, port: { id, site: id.split("-")[0]!, name: id, gpu: GPU, send } };
+}
+
+function usualAnswer(order: Order): Answer | null {
+  const { generation } = order;
+  const bytes = { site: { activation: 100 }, wide: { reduce: 10 } };
+  switch (order.type) {
+    case "assign":
+      return { type: "prepared", generation, stageBytes: 1 };
+    case "step":
+      return {
+        type: "ready",
+        generation,
+        step: order.step,
+        squaredNorm: 4,
+        lossSum: 2 * 64,
+        tokens: 64,
+        bytes,
+      };
+    case "validate":
+      return { type: "validated", generation, step: order.step, lossSum: 3 * 10, tokens: 10 };
+    case "sample":
+      return { type: "sampled", generation, step: order.step, tokens: [72, 105] };
+    case "save":
+      return { type: "saved", generation, step: order.step, shard: { hash: HASH, bytes: 1, tensors: [] } };
+    case "release":
+      return { type: "released", generation, bytes };
+    case "commit":
+      return null;
+  }
+}

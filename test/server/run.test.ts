@@ -1,0 +1,232 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import { byteTokenizer } from "../../core/formats/tokenizer.ts";
+import type { RunConfig } from "../../core/model/config.ts";
+import type { RunEvent } from "../../core/protocol/events.ts";
+import type { Checkpoint, Checkpoints } from "../../server/checkpoints.ts";
+import type { Corpus } from "../../server/corpus.ts";
+import { Run } from "../../server/run.ts";
+import { tinyConfig } from "../fixtures/configs.ts";
+import { fakeWorker, HASH, type FakeWorker } from "./fake-workers.ts";
+
+const corpus: Corpus = {
+  source: { hash: HASH, bytesPerToken: 1, count: 1000, validFrom: 900 },
+  tokenizer: byteTokenizer,
+  tokenizerHash: null,
+  prompt: [79, 104],
+};
+
+let events: RunEvent[];
+let saved: Checkpoint[];
+let workers: Map<string, FakeWorker>;
+
+beforeEach(() => {
+  events = [];
+  saved = [];
+  workers = new Map();
+});
+
+function makeRun(changes: Partial<RunConfig> = {}, start: Checkpoint | null = null): Run {
+  return new Run({
+    id: "run-1",
+    number: 1,
+    config: tinyConfig({ steps: 6, ...changes }),
+    corpus,
+    checkpoints: {
+      save: async (checkpoint: Checkpoint) => void saved.push(checkpoint),
+    } as unknown as Checkpoints,
+    start,
+    crew: async () => {
+      const sites = new Map<string, string[]>();
+      for (const { port } of workers.values())
+        sites.set(port.site, [...(sites.get(port.site) ?? []), port.id]);
+      return { sites, ports: new Map([...workers.values()].map(({ port }) => [port.id, port])) };
+    },
+    emit: (event) => events.push(event),
+    changed: () => {},
+  });
+}
+
+function addWorkers(run: Run, ids: string[], change?: Parameters<typeof fakeWorker>[2]): void {
+  for (const id of ids)
+    workers.set(
+      id,
+      fakeWorker(id, (worker, answer) => run.deliver(worker, answer), change),
+    );
+}
+
+const of = <K extends RunEvent["event"]>(kind: K) =>
+  events.filter((event): event is Extract<RunEvent, { event: K }> => event.event === kind);
+const orders = (id: string, type: string) => workers.get(id)!.orders.filter((order) => order.type === type);
+
+describe("a run without trouble", () => {
+  test("commits each step once, does what is due, and adds everything up", async () => {
+    const run = makeRun({ checkpointEvery: 3, validEvery: 4, sampleEvery: 5 });
+    addWorkers(run, ["a-1", "a-2", "b-1"]);
+    await run.drive();
+    expect(run.status).toBe("done");
+    for (const id of workers.keys()) {
+      expect(orders(id, "commit").map((order) => "step" in order && order.step)).toEqual([1, 2, 3, 4, 5, 6]);
+    }
+    expect(of("step").map(({ step, loss }) => [step, loss])).toEqual(
+      [1, 2, 3, 4, 5, 6].map((step) => [step, 2]),
+    );
+    expect(of("valid").map(({ step, loss }) => [step, loss])).toEqual([
+      [4, 3],
+      [6, 3],
+    ]);
+    expect(of("sample").map(({ step, text }) => [step, text])).toEqual([
+      [5, "OhHi"],
+      [6, "OhHi"],
+    ]);
+    expect(saved.map(({ step }) => step)).toEqual([3, 6]);
+    expect(of("done")[0]).toMatchObject({
+      steps: 6,
+      loss: 2,
+      validLoss: 3,
+      siteBytes: 300,
+      wideBytes: 30,
+      stepsRetried: 0,
+      workersLost: 0,
+      checkpoint: "run-1-step-6",
+    });
+  });
+
+  test("the commit divides by all tokens and clips by the norm of one replica", async () => {
+    const run = makeRun({ steps: 1 });
+    addWorkers(run, ["a-1", "b-1"]);
+    await run.drive();
+    // Squared norm 4 of a gradient summed over 128 tokens: norm of the mean 2 / 128, below the clip of 1.
+    expect(of("step")[0]).toMatchObject({ tokens: 128, gradNorm: 2 / 128 });
+    expect(orders("b-1", "commit")[0]).toMatchObject({ scale: 1 / 128 });
+    const clipped = makeRun({ steps: 1, optimizer: { ...tinyConfig().optimizer, clip: 1 / 128 } });
+    workers.clear();
+    addWorkers(clipped, ["a-1", "b-1"]);
+    await clipped.drive();
+    expect(orders("a-1", "commit")[0]).toMatchObject({ scale: 0.5 / 128 });
+  });
+});
+
+describe("trouble", () => {
+  test("a loss that is not finite ends the run before the optimizer", async () => {
+    const run = makeRun();
+    addWorkers(run, ["a-1"], (order, answer) =>
+      answer.type === "ready" && order.type === "step" && order.step === 3
+        ? { ...answer, lossSum: null }
+        : answer,
+    );
+    await run.drive();
+    expect(run.status).toBe("failed");
+    expect(orders("a-1", "commit")).toHaveLength(2);
+    expect(of("failed")[0]!.message).toMatch(/step 3: the loss is not finite; .*Lower optimizer.lr/);
+    expect(workers.get("a-1")!.orders.at(-1)!.type).toBe("release");
+  });
+
+  test("a lost worker: the others go on from the latest checkpoint in a new generation", async () => {
+    const run = makeRun({ checkpointEvery: 2 });
+    let lost = false;
+    addWorkers(run, ["a-1", "b-1"], (order, answer) => {
+      if (lost || order.type !== "step" || order.step !== 4) return answer;
+      lost = true;
+      workers.delete("b-1");
+      run.lose("b-1", "closed its page");
+      return answer;
+    });
+    await run.drive();
+    expect(run.status).toBe("done");
+    expect(of("recovered")).toEqual([
+      { event: "recovered", step: 2, generation: 2, reason: "worker b-1 closed its page" },
+    ]);
+    expect(of("step").map(({ step }) => step)).toEqual([1, 2, 3, 3, 4, 5, 6]);
+    expect(of("done")[0]).toMatchObject({ steps: 6, stepsRetried: 2, workersLost: 1 });
+    const assignments = orders("a-1", "assign");
+    expect(assignments.map((order) => order.type === "assign" && order.state)).toEqual([
+      { kind: "seed" },
+      { kind: "checkpoint", step: 2, optimizer: true, shards: [expect.anything()] },
+    ]);
+  });
+
+  test("a worker whose GPU is too small ends the run with its words", async () => {
+    const run = makeRun();
+    addWorkers(run, ["a-1"], (order, answer) =>
+      order.type === "assign"
+        ? { type: "failed", generation: order.generation, message: "needs 2 GiB, has 1 GiB", fatal: true }
+        : answer,
+    );
+    await run.drive();
+    expect(of("failed")[0]!.message).toBe("worker a-1: needs 2 GiB, has 1 GiB");
+  });
+
+  test("answers of an old generation or another step change nothing", async () => {
+    const run = makeRun({ steps: 2 });
+    addWorkers(run, ["a-1"], (order, answer) => {
+      if (order.type === "step") {
+        run.deliver("a-1", { ...answer, generation: 0 } as typeof answer);
+        run.deliver("a-1", { ...answer, step: order.step + 1 } as typeof answer);
+      }
+      return answer;
+    });
+    await run.drive();
+    expect(of("step").map(({ step }) => step)).toEqual([1, 2]);
+  });
+});
+
+describe("wishes", () => {
+  test("stop saves what there is and releases the workers", async () => {
+    const run = makeRun({ steps: 100 });
+    addWorkers(run, ["a-1"], (order, answer) => {
+      if (order.type === "step" && order.step === 4) run.stop();
+      return answer;
+    });
+    await run.drive();
+    expect(run.status).toBe("stopped");
+    expect(saved.map(({ step }) => step)).toEqual([4]);
+    expect(of("stopped")).toEqual([{ event: "stopped", step: 4 }]);
+    expect(workers.get("a-1")!.orders.at(-1)!.type).toBe("release");
+  });
+
+  test("replan saves, and the next generation goes on at the next step", async () => {
+    const run = makeRun({ steps: 5 });
+    addWorkers(run, ["a-1"], (order, answer) => {
+      if (order.type === "step" && order.step === 2 && order.generation === 1) {
+        addWorkers(run, ["b-1"]);
+        run.replan();
+      }
+      return answer;
+    });
+    await run.drive();
+    expect(of("step").map(({ step }) => step)).toEqual([1, 2, 3, 4, 5]);
+    expect(of("done")[0]).toMatchObject({ stepsRetried: 0 });
+    expect(orders("b-1", "commit")).toHaveLength(3);
+  });
+
+  test("pause holds the run between two steps until it is resumed", async () => {
+    const run = makeRun({ steps: 3 });
+    addWorkers(run, ["a-1"], (order, answer) => {
+      if (order.type === "step" && order.step === 1) run.setPaused(true);
+      return answer;
+    });
+    const driving = run.drive();
+    while (run.status !== "paused") await new Promise((resolve) => setTimeout(resolve, 1));
+    expect(run.step).toBe(1);
+    run.setPaused(false);
+    await driving;
+    expect(of("step").map(({ step }) => step)).toEqual([1, 2, 3]);
+  });
+
+  test("an init checkpoint gives the weights; the step count starts at 0", async () => {
+    const start: Checkpoint = {
+      id: "other-step-9",
+      run: null,
+      step: 9,
+      model: tinyConfig().model,
+      optimizer: false,
+      shards: [],
+      tokenizer: null,
+    };
+    const run = makeRun({ steps: 1 }, start);
+    addWorkers(run, ["a-1"]);
+    await run.drive();
+    expect(orders("a-1", "assign")[0]).toMatchObject({ state: { kind: "checkpoint", optimizer: false } });
+    expect(of("step").map(({ step }) => step)).toEqual([1]);
+  });
+});

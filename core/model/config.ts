@@ -26,8 +26,8 @@ export const ModelConfig = z
     message: "width must be a multiple of heads",
     path: ["width"],
   })
-  .refine((m) => (m.width / m.heads) % 2 === 0, {
-    message: "width / heads must be even: RoPE rotates pairs",
+  .refine((m) => (m.width / m.heads) % 4 === 0, {
+    message: "width / heads must be a multiple of 4: attention reads four values at a time",
     path: ["heads"],
   })
   .refine((m) => m.heads % m.kvHeads === 0, {

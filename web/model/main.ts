@@ -88,7 +88,7 @@ window.tributary = {
       inputs.set(rows);
       stage.setTokens(0, inputs, new Uint32Array(T));
       stage.evaluate(0);
-      text.push(sampleToken(await stage.logits(0, rows.length - 1), temperature, random));
+      text.push(sampleToken(await stage.logits(rows.length - 1), temperature, random));
     }
     return text.slice(prompt.length);
   },

@@ -141,7 +141,7 @@ export class Trainer {
         channel.send(this.#next, "activation", place, output.subarray(0, rows * C), [1, rows, C]);
       }
       if (range.head) {
-        const token = sampleToken(await stage.logits(0, rows - 1), temperature, random);
+        const token = sampleToken(await stage.logits(rows - 1), temperature, random);
         if (!range.embed) channel.send(this.#first, "token", place, Uint32Array.of(token));
         text.push(token);
       } else {

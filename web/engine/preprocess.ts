@@ -1,0 +1,58 @@
+// The little that WGSL has no words for: sizes of private arrays that depend on the model, and unrolled loops.
+// Every file in shaders/ is valid WGSL as it stands; this only rewrites two marked forms of line:
+//   const NAME = 16u;                                   the value is replaced
+//   for (var i = 0u; i < LIMIT; i++) { // unroll        the loop is written out; LIMIT is a const or a number
+
+/** A mark that cannot be followed: a bug in a shader file. */
+export class PreprocessError extends Error {
+  override name = "PreprocessError";
+}
+
+/** Sets the consts named, then writes out the loops marked "unroll", inner ones too. */
+export function preprocess(source: string, consts: Readonly<Record<string, number>>): string {
+  const specialised = Object.entries(consts).reduce((text, [name, value]) => {
+    const line = new RegExp(`^const ${name} = [^;]*;`, "m");
+    if (!line.test(text)) throw new PreprocessError(`there is no line 'const ${name} = ...;'`);
+    return text.replace(line, `const ${name} = ${value}u;`);
+  }, source);
+  return unroll(specialised.split("\n"), constsOf(specialised)).join("\n");
+}
+
+const MARKED_LOOP = /^\s*for \(var (\w+) = 0u; \1 < (\w+); \1\+\+\) \{ \/\/ unroll$/;
+
+function constsOf(source: string): Map<string, number> {
+  const consts = [...source.matchAll(/^const (\w+) = (\d+)u;/gm)];
+  return new Map(consts.map(([, name, value]) => [name!, Number(value)]));
+}
+
+function unroll(lines: string[], consts: ReadonlyMap<string, number>): string[] {
+  const out: string[] = [];
+  for (let i = 0; i < lines.length; i++) {
+    const [, variable, limit] = MARKED_LOOP.exec(lines[i]!) ?? [];
+    if (!variable || !limit) {
+      out.push(lines[i]!);
+      continue;
+    }
+    const times = consts.get(limit) ?? parseInt(limit, 10);
+    if (!Number.isInteger(times))
+      throw new PreprocessError(`line ${i + 1}: the limit '${limit}' is not a const`);
+    const end = closingLine(lines, i);
+    const body = lines.slice(i + 1, end);
+    for (let n = 0; n < times; n++) {
+      const copy = body.map((line) => line.replace(new RegExp(`\\b${variable}\\b`, "g"), `${n}u`));
+      out.push("{", ...unroll(copy, consts), "}");
+    }
+    i = end;
+  }
+  return out;
+}
+
+/** The line of the brace that closes the one at the end of line `start`. */
+function closingLine(lines: string[], start: number): number {
+  let depth = 0;
+  for (let i = start; i < lines.length; i++) {
+    for (const character of lines[i]!) depth += character === "{" ? 1 : character === "}" ? -1 : 0;
+    if (depth === 0) return i;
+  }
+  throw new PreprocessError(`line ${start + 1}: the loop is not closed`);
+}

@@ -1,0 +1,59 @@
+// A program: dispatches recorded once with their pipelines and bind groups, replayed into an encoder each time.
+import type { Kernel, KernelRegistry } from "./kernels.ts";
+
+export interface Binding {
+  readonly buffer: GPUBuffer;
+  readonly offset?: number;
+  readonly size?: number;
+}
+
+/** One dispatch as it is written down: its kernel, what is bound where, and how many workgroups. */
+export interface Operation {
+  readonly kernel: Kernel;
+  /** By binding number. */
+  readonly bindings: Readonly<Record<number, Binding>>;
+  readonly workgroups: readonly [x: number, y?: number];
+}
+
+interface Dispatch {
+  readonly pipeline: GPUComputePipeline;
+  readonly bindGroup: GPUBindGroup;
+  readonly x: number;
+  readonly y: number;
+}
+
+export class Program {
+  readonly #dispatches: readonly Dispatch[];
+
+  private constructor(dispatches: readonly Dispatch[]) {
+    this.#dispatches = dispatches;
+  }
+
+  static async record(
+    device: GPUDevice,
+    kernels: KernelRegistry,
+    operations: readonly Operation[],
+  ): Promise<Program> {
+    const dispatches = operations.map(async ({ kernel, bindings, workgroups: [x, y = 1] }) => {
+      const pipeline = await kernels.pipeline(kernel);
+      const bindGroup = device.createBindGroup({
+        layout: pipeline.getBindGroupLayout(0),
+        entries: Object.entries(bindings).map(([binding, resource]) => ({
+          binding: Number(binding),
+          resource,
+        })),
+      });
+      return { pipeline, bindGroup, x, y };
+    });
+    return new Program(await Promise.all(dispatches));
+  }
+
+  /** Encodes the dispatches in order. */
+  replay(pass: GPUComputePassEncoder): void {
+    for (const { pipeline, bindGroup, x, y } of this.#dispatches) {
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, bindGroup);
+      pass.dispatchWorkgroups(x, y);
+    }
+  }
+}

@@ -1,0 +1,410 @@
+// A pipeline stage on the GPU: a contiguous range of blocks, with the embedding and the head where it has the
+// model's ends. All buffers, pipelines and bind groups are made once; a step only replays and copies.
+// Not here: the order of microbatches and the wire (web/worker/trainer.ts), the operations (block.ts, head.ts).
+// All arrays are f32, row-major; offsets count elements of the canonical flat space (core/model/parameters.ts).
+import { tokenSegments } from "../../core/data/token-segments.ts";
+import {
+  borrowsEmbedding,
+  EMBEDDING,
+  FINAL_NORM,
+  HEAD,
+  ownedSegment,
+  ownedTensors,
+  parameterSpace,
+  TENSOR_ALIGNMENT,
+  type Segment,
+  type Tensor,
+} from "../../core/model/parameters.ts";
+import { blockBackward, blockForward, type BlockBuffers } from "./block.ts";
+import type { Gpu } from "./device.ts";
+import { headBackward, headForward, type HeadBuffers } from "./head.ts";
+import { KernelRegistry } from "./kernels.ts";
+import { allocate, planMemory, planStaging, totalBytes, WINDOW_ALIGNMENT, type StageSpec } from "./memory.ts";
+import { accumulate, adamw, embedding, embeddingBackward, NORM_PARTS, squaredNorm } from "./operations.ts";
+import { Program, type Binding, type Operation } from "./program.ts";
+import { mapped, Readback } from "./readback.ts";
+
+export type { StageSpec } from "./memory.ts";
+
+/** What of a stage's owned segment is read or written: parameters, or AdamW's first or second moment. */
+export type StageState = "parameters" | "m" | "v";
+
+interface SlotPrograms {
+  readonly forward: Program;
+  readonly evaluate: Program;
+  readonly backward: Program;
+}
+
+export class Stage {
+  /** The range of the canonical flat space that this stage owns. */
+  readonly segment: Segment;
+  readonly #device: GPUDevice;
+  readonly #spec: StageSpec;
+  readonly #tensors: ReadonlyMap<string, Tensor>;
+  readonly #buffers: ReadonlyMap<string, GPUBuffer>;
+  readonly #staging: ReadonlyMap<string, GPUBuffer>;
+  readonly #readback: Readback;
+  #slots: readonly SlotPrograms[] = [];
+  #optimizer: Program | null = null;
+  #norm: Program | null = null;
+  #addBorrowed: Program | null = null;
+
+  private constructor({ device }: Gpu, spec: StageSpec) {
+    const space = parameterSpace(spec.model);
+    this.#device = device;
+    this.#spec = spec;
+    this.segment = ownedSegment(space, spec.range);
+    this.#tensors = new Map(ownedTensors(space, spec.range).map((tensor) => [tensor.name, tensor]));
+    const { STORAGE, COPY_SRC, COPY_DST, MAP_READ, UNIFORM } = GPUBufferUsage;
+    const memory = new Map(planMemory(spec));
+    const update = memory.get("update")!;
+    memory.delete("update");
+    this.#buffers = new Map([
+      ...allocate(device, memory, STORAGE | COPY_SRC | COPY_DST),
+      ...allocate(device, new Map([["update", update]]), UNIFORM | COPY_DST),
+    ]);
+    this.#staging = allocate(device, planStaging(spec), MAP_READ | COPY_DST);
+    this.#readback = new Readback(device, this.#staging.get("staging")!);
+  }
+
+  /**
+   * Allocates the stage, zero everywhere, and compiles its kernels.
+   * @throws DoesNotFit when a buffer is over one of the GPU's limits
+   */
+  static async create(gpu: Gpu, spec: StageSpec): Promise<Stage> {
+    const stage = new Stage(gpu, spec);
+    await stage.#record(new KernelRegistry(gpu.device));
+    stage.#writeDecayBits();
+    return stage;
+  }
+
+  /** Bytes of GPU memory that a stage takes, staging included. */
+  static bytes(spec: StageSpec): number {
+    return totalBytes(planMemory(spec), planStaging(spec));
+  }
+
+  /** Tokens of a microbatch, [B*T] each: inputs where the stage embeds, targets where it has the head. */
+  setTokens(
+    slot: number,
+    inputs: Uint32Array<ArrayBuffer> | null,
+    targets: Uint32Array<ArrayBuffer> | null,
+  ): void {
+    if (inputs) {
+      this.#write(`slot${slot}.tokens`, inputs);
+      this.#write(`slot${slot}.segments`, tokenSegments(inputs));
+    }
+    if (targets) this.#write(`slot${slot}.targets`, targets);
+  }
+
+  /**
+   * Runs the stage forward and keeps what `backward` needs. `input`: [B,T,C], absent where the stage embeds.
+   * With the head it also adds the loss, and `backward` of the same slot must come next.
+   */
+  forward(slot: number, input?: Float32Array): void {
+    this.#runForward(slot, this.#slots[slot]!.forward, input);
+  }
+
+  /** Forward and loss only. */
+  evaluate(slot: number, input?: Float32Array): void {
+    this.#runForward(slot, this.#slots[slot]!.evaluate, input);
+  }
+
+  /** Adds to the parameters' gradients. `outputGradient`: [B,T,C], absent where the stage has the head. */
+  backward(slot: number, outputGradient?: Float32Array): void {
+    if (outputGradient) this.#write("stream", outputGradient);
+    const copy = this.#spec.range.embed ? null : { from: "stream", to: `inputGradient${slot}` };
+    this.#submit([this.#slots[slot]!.backward], copy);
+  }
+
+  /** Output of the slot's last forward or evaluate, [B,T,C]; one read at a time. */
+  output(slot: number): Promise<Float32Array<ArrayBuffer>> {
+    return mapped(this.#staging.get(`output${slot}`)!, this.#activationSize);
+  }
+
+  /** Gradient by the slot's input of its last backward, [B,T,C]; one read at a time. */
+  inputGradient(slot: number): Promise<Float32Array<ArrayBuffer>> {
+    return mapped(this.#staging.get(`inputGradient${slot}`)!, this.#activationSize);
+  }
+
+  /** Sets the gradients and the loss to zero. */
+  zero(): void {
+    this.#clear("gradient", "losses", ...(this.#buffers.has("borrowed") ? ["borrowedGradient"] : []));
+  }
+
+  resetLoss(): void {
+    this.#clear("losses");
+  }
+
+  /** Sum of -ln p over the rows since the loss was last zero, nats; NaN when any was. */
+  async lossSum(): Promise<number> {
+    const losses = await this.#read("losses", 0, this.#rows);
+    return losses.reduce((sum, loss) => sum + loss, 0);
+  }
+
+  /** Gradient of the owned segment, padding included. */
+  gradient(): Promise<Float32Array<ArrayBuffer>> {
+    return this.#read("gradient", 0, this.#size);
+  }
+
+  setGradient(values: Float32Array, start: number): void {
+    this.#write("gradient", values, start - this.segment.start);
+  }
+
+  /** Squared L2 norm of the owned segment's gradient; NaN or infinite when any value is. */
+  async squaredNorm(): Promise<number> {
+    this.#submit([this.#norm!]);
+    const partials = await this.#read("partials", 0, this.#windows().length * NORM_PARTS);
+    return partials.reduce((sum, partial) => sum + partial, 0);
+  }
+
+  /** One AdamW update of what the stage owns. `step` counts from 1; the gradient is multiplied by `scale`. */
+  apply({ step, scale, lr }: { step: number; scale: number; lr: number }): void {
+    const { beta1, beta2, eps, weightDecay } = this.#spec.optimizer;
+    const corrections = [1 / (1 - beta1 ** step), 1 / (1 - beta2 ** step)];
+    this.#write("update", Float32Array.of(scale, lr, beta1, beta2, eps, weightDecay, ...corrections));
+    this.#submit([this.#optimizer!]);
+  }
+
+  /** The owned segment, padding included. */
+  read(what: StageState): Promise<Float32Array<ArrayBuffer>> {
+    return this.#read(what, 0, this.#size);
+  }
+
+  write(what: StageState, values: Float32Array, start: number): void {
+    this.#write(what, values, start - this.segment.start);
+  }
+
+  /** Values of the tied embedding, [V*C], from the stage that owns it. */
+  readEmbedding(): Promise<Float32Array<ArrayBuffer>> {
+    const { offset, size } = this.#tensors.get(EMBEDDING)!;
+    return this.#read("parameters", offset - this.segment.start, size);
+  }
+
+  /** Renews the copy of the tied embedding on a stage that borrows it, [V*C]. */
+  writeEmbedding(values: Float32Array): void {
+    this.#write("borrowed", values);
+  }
+
+  /** Gradient of the borrowed copy, [V*C]. */
+  embeddingGradient(): Promise<Float32Array<ArrayBuffer>> {
+    return this.#read("borrowedGradient", 0, this.#embeddingSize);
+  }
+
+  /** Adds the gradient of a borrowed copy, [V*C], to the owner's. */
+  addEmbeddingGradient(values: Float32Array): void {
+    this.#write("lent", values);
+    this.#submit([this.#addBorrowed!]);
+  }
+
+  /** Logits [V] of a row of the last `evaluate`, whichever the slot; where the stage has the head. */
+  logits(row: number): Promise<Float32Array<ArrayBuffer>> {
+    const { vocab } = this.#spec.model;
+    return this.#read("logits", row * vocab, vocab);
+  }
+
+  /** Frees the GPU memory once the work already submitted is done. */
+  destroy(): void {
+    const buffers = [...this.#buffers.values(), ...this.#staging.values()];
+    void this.#device.queue.onSubmittedWorkDone().then(() => {
+      for (const buffer of buffers) buffer.destroy();
+    });
+  }
+
+  get #size(): number {
+    return this.segment.end - this.segment.start;
+  }
+
+  get #rows(): number {
+    return this.#spec.microbatch * this.#spec.model.context;
+  }
+
+  get #activationSize(): number {
+    return this.#rows * this.#spec.model.width;
+  }
+
+  get #embeddingSize(): number {
+    return this.#spec.model.vocab * this.#spec.model.width;
+  }
+
+  #buffer(name: string): GPUBuffer {
+    const buffer = this.#buffers.get(name);
+    if (!buffer) throw new Error(`this stage has no buffer '${name}'`);
+    return buffer;
+  }
+
+  #write(name: string, values: Float32Array | Uint32Array, offset = 0): void {
+    this.#device.queue.writeBuffer(this.#buffer(name), offset * 4, values as BufferSource & ArrayBufferView);
+  }
+
+  #read(name: string, first: number, count: number): Promise<Float32Array<ArrayBuffer>> {
+    return this.#readback.read(this.#buffer(name), first, count);
+  }
+
+  #clear(...names: string[]): void {
+    const encoder = this.#device.createCommandEncoder();
+    for (const name of names) encoder.clearBuffer(this.#buffer(name));
+    this.#device.queue.submit([encoder.finish()]);
+  }
+
+  #runForward(slot: number, program: Program, input?: Float32Array): void {
+    const { range } = this.#spec;
+    if (input) this.#write(`slot${slot}.block${range.first}.x`, input);
+    this.#submit([program], range.head ? null : { from: `slot${slot}.y`, to: `output${slot}` });
+  }
+
+  #submit(programs: readonly Program[], copy: { from: string; to: string } | null = null): void {
+    const encoder = this.#device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    for (const program of programs) program.replay(pass);
+    pass.end();
+    if (copy) {
+      encoder.copyBufferToBuffer(
+        this.#buffer(copy.from),
+        0,
+        this.#staging.get(copy.to)!,
+        0,
+        this.#activationSize * 4,
+      );
+    }
+    this.#device.queue.submit([encoder.finish()]);
+  }
+
+  async #record(kernels: KernelRegistry): Promise<void> {
+    const record = (operations: Operation[]) => Program.record(this.#device, kernels, operations);
+    const slots = Array.from({ length: this.#spec.slots }, async (_, slot) => {
+      const [forward, evaluate, backward] = await Promise.all([
+        record(this.#forwardOperations(slot, true)),
+        record(this.#forwardOperations(slot, false)),
+        record(this.#backwardOperations(slot)),
+      ]);
+      return { forward, evaluate, backward };
+    });
+    [this.#slots, this.#optimizer, this.#norm, this.#addBorrowed] = await Promise.all([
+      Promise.all(slots),
+      record(this.#optimizerOperations()),
+      record(this.#normOperations()),
+      this.#buffers.has("lent")
+        ? record([accumulate(this.#embeddingSize, this.#whole("lent"), this.#gradientOf(EMBEDDING))])
+        : null,
+    ]);
+  }
+
+  #forwardOperations(slot: number, gradient: boolean): Operation[] {
+    const { model, range, microbatch } = this.#spec;
+    const operations: Operation[] = [];
+    if (range.embed) {
+      const x = this.#whole(`slot${slot}.block${range.first}.x`);
+      const rows = { R: this.#rows, C: model.width };
+      operations.push(embedding(rows, this.#whole(`slot${slot}.tokens`), this.#parameter(EMBEDDING), x));
+    }
+    for (let block = range.first; block < range.last; block++) {
+      operations.push(...blockForward(model, microbatch, this.#blockBuffers(slot, block)));
+    }
+    if (range.head) operations.push(...headForward(model, microbatch, this.#headBuffers(slot), gradient));
+    return operations;
+  }
+
+  #backwardOperations(slot: number): Operation[] {
+    const { model, range, microbatch } = this.#spec;
+    const operations: Operation[] = [];
+    if (range.head) operations.push(...headBackward(model, microbatch, this.#headBuffers(slot)));
+    for (let block = range.last - 1; block >= range.first; block--) {
+      operations.push(...blockBackward(model, microbatch, this.#blockBuffers(slot, block)));
+    }
+    if (range.embed) {
+      const rows = { R: this.#rows, C: model.width };
+      const segments = this.#whole(`slot${slot}.segments`);
+      operations.push(embeddingBackward(rows, segments, this.#whole("stream"), this.#gradientOf(EMBEDDING)));
+    }
+    return operations;
+  }
+
+  #optimizerOperations(): Operation[] {
+    return this.#windows().map(({ first, count }) =>
+      adamw(count, {
+        gradient: this.#part("gradient", first, count),
+        update: this.#whole("update"),
+        decay: this.#part("decay", first / TENSOR_ALIGNMENT / 32, Math.ceil(count / TENSOR_ALIGNMENT / 32)),
+        parameters: this.#part("parameters", first, count),
+        m: this.#part("m", first, count),
+        v: this.#part("v", first, count),
+      }),
+    );
+  }
+
+  #normOperations(): Operation[] {
+    return this.#windows().map(({ first, count }, i) =>
+      squaredNorm(
+        count,
+        this.#part("gradient", first, count),
+        this.#part("partials", i * NORM_PARTS, NORM_PARTS),
+      ),
+    );
+  }
+
+  /** The owned segment cut into stretches that each fit a storage binding. */
+  #windows(): { first: number; count: number }[] {
+    const limit = this.#device.limits.maxStorageBufferBindingSize / 4;
+    const longest = Math.floor(limit / WINDOW_ALIGNMENT) * WINDOW_ALIGNMENT;
+    const windows = [];
+    for (let first = 0; first < this.#size; first += longest) {
+      windows.push({ first, count: Math.min(longest, this.#size - first) });
+    }
+    return windows;
+  }
+
+  #writeDecayBits(): void {
+    const bits = new Uint32Array(this.#buffer("decay").size / 4);
+    for (const { decay, offset, size } of this.#tensors.values()) {
+      const first = (offset - this.segment.start) / TENSOR_ALIGNMENT;
+      for (let i = first; decay && i < first + Math.ceil(size / TENSOR_ALIGNMENT); i++)
+        bits[i >> 5]! |= 1 << (i & 31);
+    }
+    this.#write("decay", bits);
+  }
+
+  #whole(name: string): Binding {
+    return { buffer: this.#buffer(name) };
+  }
+
+  #part(name: string, first: number, count: number): Binding {
+    return { buffer: this.#buffer(name), offset: first * 4, size: count * 4 };
+  }
+
+  #parameter(name: string): Binding {
+    const { offset, size } = this.#tensors.get(name)!;
+    return this.#part("parameters", offset - this.segment.start, size);
+  }
+
+  #gradientOf(name: string): Binding {
+    const { offset, size } = this.#tensors.get(name)!;
+    return this.#part("gradient", offset - this.segment.start, size);
+  }
+
+  #blockBuffers(slot: number, block: number): BlockBuffers {
+    const name = (end: string) => `model.layers.${block}.${end}.weight`;
+    const isLast = block === this.#spec.range.last - 1;
+    return {
+      scratch: (scratch) => this.#whole(scratch),
+      saved: (saved) => this.#whole(`slot${slot}.block${block}.${saved}`),
+      weight: (end) => this.#parameter(name(end)),
+      gradient: (end) => this.#gradientOf(name(end)),
+      output: this.#whole(isLast ? `slot${slot}.y` : `slot${slot}.block${block + 1}.x`),
+    };
+  }
+
+  #headBuffers(slot: number): HeadBuffers {
+    const { model, range } = this.#spec;
+    const borrowed = borrowsEmbedding(model, range);
+    const projection = model.tied ? EMBEDDING : HEAD;
+    return {
+      scratch: (name) => this.#whole(name),
+      x: this.#whole(`slot${slot}.y`),
+      targets: this.#whole(`slot${slot}.targets`),
+      gain: this.#parameter(FINAL_NORM),
+      gainGradient: this.#gradientOf(FINAL_NORM),
+      projection: borrowed ? this.#whole("borrowed") : this.#parameter(projection),
+      projectionGradient: borrowed ? this.#whole("borrowedGradient") : this.#gradientOf(projection),
+    };
+  }
+}

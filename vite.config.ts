@@ -11,7 +11,9 @@ export default defineConfig({
     outDir: "../dist/web",
     emptyOutDir: true,
     target: "es2023",
-    rolldownOptions: { input: { coordinator: "web/index.html", worker: "web/worker.html" } },
+    rolldownOptions: {
+      input: { coordinator: "web/index.html", worker: "web/worker.html", model: "web/model.html" },
+    },
   },
   worker: { format: "es" },
   test: {

@@ -79,7 +79,7 @@ export class RunCoordinator implements Coordinator {
       loadCorpus(config, this.#parts.blobs),
       config.init ? this.#initial(config, config.init, id) : null,
     ]);
-    const number = await this.#parts.store.createRun({ id, name: config.name, config });
+    const number = await this.#parts.store.createRun({ id, config });
     this.#events = [];
     this.#run = new Run({
       id,

@@ -27,11 +27,11 @@ export interface BlockBuffers {
 }
 
 function shapes(model: ModelConfig, microbatch: number) {
-  const { width: C, hidden: F, heads: H, kvHeads: G, context: T, ropeTheta: theta, normEps: eps } = model;
+  const { width: C, hidden: F, heads: H, kvHeads: G, context: T, normEps: eps } = model;
   const R = microbatch * T;
   const D = headWidth(model);
   const heads: AttentionShape = { R, T, H, G, D };
-  return { R, C, F, K: G * D, H, G, eps, heads, rotation: { R, T, D, theta } };
+  return { R, C, F, K: G * D, H, G, eps, heads, rotation: { R, T, D } };
 }
 
 /** x -> x + O(attention(norm x)) -> + Down(swiglu(norm)) */
@@ -46,8 +46,8 @@ export function blockForward(model: ModelConfig, microbatch: number, buffers: Bl
     linear(normed, "self_attn.q_proj", C, C, saved("q")),
     linear(normed, "self_attn.k_proj", K, C, saved("k")),
     linear(normed, "self_attn.v_proj", K, C, saved("v")),
-    rope({ ...rotation, heads: H }, saved("q"), 1),
-    rope({ ...rotation, heads: G }, saved("k"), 1),
+    rope({ ...rotation, heads: H }, saved("q"), scratch("turns"), 1),
+    rope({ ...rotation, heads: G }, saved("k"), scratch("turns"), 1),
     attention(heads, {
       q: saved("q"),
       k: saved("k"),
@@ -114,8 +114,8 @@ export function blockBackward(model: ModelConfig, microbatch: number, buffers: B
       dk: scratch("dk"),
       dv: scratch("dv"),
     }),
-    rope({ ...rotation, heads: H }, scratch("dq"), -1),
-    rope({ ...rotation, heads: G }, scratch("dk"), -1),
+    rope({ ...rotation, heads: H }, scratch("dq"), scratch("turns"), -1),
+    rope({ ...rotation, heads: G }, scratch("dk"), scratch("turns"), -1),
     norm({ R, C }, eps, saved("x"), weight("input_layernorm"), normed),
     weightGradient(scratch("dq"), normed, "self_attn.q_proj", C, C),
     weightGradient(scratch("dk"), normed, "self_attn.k_proj", K, C),

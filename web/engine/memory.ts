@@ -49,6 +49,7 @@ export function planMemory(spec: StageSpec): MemoryPlan {
   }
   // The gradient of the head's borrowed copy of a tied embedding, on its way to the embedding's own.
   if (model.tied && range.embed && !range.head) floats({ lent: V * C });
+  floats({ turns: T * headWidth(model) });
   // Scratch shared by all blocks and slots; "stream" is the gradient that flows back along the residual stream.
   floats({
     stream: R * C,

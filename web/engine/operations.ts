@@ -94,18 +94,17 @@ export interface Rotation {
   readonly T: number;
   readonly heads: number;
   readonly D: number;
-  readonly theta: number;
 }
 
-/** In place; `direction` -1 is the backward. */
-export function rope({ R, T, heads, D, theta }: Rotation, x: Binding, direction: 1 | -1): Operation {
+/** In place; `turns`: what core/model/rotations.ts makes; `direction` -1 is the backward. */
+export function rope({ R, T, heads, D }: Rotation, x: Binding, turns: Binding, direction: 1 | -1): Operation {
   return {
     kernel: {
       file: "rope",
       entry: "rotate",
-      overrides: { R, T, HEADS: heads, D, THETA: theta, DIRECTION: direction },
+      overrides: { R, T, HEADS: heads, D, DIRECTION: direction },
     },
-    bindings: { 0: x },
+    bindings: { 0: x, 1: turns },
     workgroups: [groups((heads * D) / 2, LANES), R],
   };
 }

@@ -8,6 +8,7 @@ import {
   EMBEDDING,
   FINAL_NORM,
   HEAD,
+  headWidth,
   ownedSegment,
   ownedTensors,
   parameterSpace,
@@ -15,6 +16,7 @@ import {
   type Segment,
   type Tensor,
 } from "../../core/model/parameters.ts";
+import { rotations } from "../../core/model/rotations.ts";
 import { blockBackward, blockForward, type BlockBuffers } from "./block.ts";
 import type { Gpu } from "./device.ts";
 import { headBackward, headForward, type HeadBuffers } from "./head.ts";
@@ -75,6 +77,7 @@ export class Stage {
     const stage = new Stage(gpu, spec);
     await stage.#record(new KernelRegistry(gpu.device));
     stage.#writeDecayBits();
+    stage.#write("turns", rotations(spec.model.context, headWidth(spec.model), spec.model.ropeTheta));
     return stage;
   }
 

@@ -1,0 +1,78 @@
+// Finds and starts a Chromium.
+import { accessSync, constants, existsSync, readdirSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { chromium, type Browser, type BrowserContext } from "playwright";
+import { CHROMIUM_FLAGS, SOFTWARE_ADAPTER_FLAG } from "./chromium-flags.ts";
+import { EXIT, UserError } from "./errors.ts";
+
+const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+/** Path of a usable Chromium: TRIBUTARY_CHROMIUM, one on the PATH, or Playwright's own; null when there is none. */
+export function findBrowser(): string | null {
+  const wanted = process.env.TRIBUTARY_CHROMIUM;
+  if (wanted) {
+    if (isExecutable(wanted)) return wanted;
+    throw new UserError(
+      `TRIBUTARY_CHROMIUM is '${wanted}', and there is no program: correct or unset it`,
+      EXIT.noGpu,
+    );
+  }
+  const folders = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
+  const candidates = [
+    ...folders.flatMap((folder) => NAMES.map((name) => join(folder, name))),
+    chromium.executablePath(),
+  ];
+  return candidates.find(isExecutable) ?? null;
+}
+
+/** @throws UserError that says what to install */
+export function requireBrowser(): string {
+  const found = findBrowser();
+  if (found) return found;
+  throw new UserError(
+    "no Chromium was found: install one (Debian: apt install chromium; else: npx playwright install chromium) or set TRIBUTARY_CHROMIUM to its path",
+    EXIT.noGpu,
+  );
+}
+
+export interface HeadlessBrowser {
+  readonly browser: Browser;
+  /**
+   * Accepts a self-signed certificate, and may use microphone and camera: without that permission Chromium
+   * gathers no addresses for peer connections on a machine without a default route.
+   */
+  readonly context: BrowserContext;
+}
+
+export async function launchChromium(): Promise<HeadlessBrowser> {
+  const browser = await chromium.launch({
+    executablePath: requireBrowser(),
+    args: [...CHROMIUM_FLAGS, "--headless=new", ...(hasGpu() ? [] : [SOFTWARE_ADAPTER_FLAG])],
+    ignoreDefaultArgs: ["--headless"],
+    // Ending is the caller's: a worker says goodbye before its browser goes.
+    handleSIGINT: false,
+    handleSIGTERM: false,
+    handleSIGHUP: false,
+  });
+  const context = await browser.newContext({
+    ignoreHTTPSErrors: true,
+    permissions: ["microphone", "camera"],
+  });
+  return { browser, context };
+}
+
+/** Whether the machine shows a GPU that Chromium could use: a render node, an NVIDIA device, or another system. */
+export function hasGpu(): boolean {
+  if (process.platform !== "linux") return true;
+  const nodes = existsSync("/dev/dri") ? readdirSync("/dev/dri") : [];
+  return nodes.some((node) => node.startsWith("renderD")) || existsSync("/dev/nvidia0");
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

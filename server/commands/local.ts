@@ -1,0 +1,79 @@
+// tributary local: server, workers and one run on this machine; then all ends.
+import type { CAC } from "cac";
+import { startServer } from "../app.ts";
+import { requireBrowser } from "../browser.ts";
+import { EXIT, UserError } from "../errors.ts";
+import { openWorkers, type HeadlessWorkers } from "../headless.ts";
+import { interrupted } from "../interrupt.ts";
+import { parseCount, parsePort, parseSite } from "../options.ts";
+import { EventPrinter, exitCodeOf } from "../print-events.ts";
+import { readConfig } from "../read-config.ts";
+
+interface Options {
+  sites?: string;
+  port: string | number;
+  data: string;
+  json?: boolean;
+}
+
+const MAX_WORKERS = 64;
+
+export function register(cli: CAC): void {
+  cli
+    .command("local <config>", "Run a configuration on headless workers of this machine")
+    .option("--sites <list>", "NAME:COUNT for each site, such as a:2,b:2")
+    .option("--port <port>", "Port of the server; 0 takes any free one", { default: 0 })
+    .option("--data <folder>", "Folder for runs and checkpoints", { default: "tributary-data" })
+    .option("--json", "Print one JSON object a line")
+    .action(local);
+}
+
+async function local(path: string, { sites: list, port, data, json = false }: Options): Promise<number> {
+  const stop = interrupted();
+  const config = await readConfig(path);
+  const sites = parseSites(list);
+  requireBrowser();
+  const server = await startServer({ port: parsePort(port), host: "localhost", data, tls: false });
+  const opened: HeadlessWorkers[] = [];
+  try {
+    if (!json) console.log("opening workers");
+    for (const { site, count } of sites) {
+      opened.push(await openWorkers({ server: server.url, site, token: server.tokens.worker, count }));
+    }
+    const printer = new EventPrinter(json);
+    const url = `${server.url}/#token=${server.tokens.owner}`;
+    const ended = new Promise<number>((resolve) => {
+      server.coordinator.subscribe((update) => {
+        if (update.type !== "event") return;
+        const { event } = update;
+        printer.print(event.event === "started" ? { ...event, url } : event);
+        const code = exitCodeOf(event);
+        if (code !== null) resolve(code);
+      });
+    });
+    const run = await server.coordinator.start(config);
+    return await Promise.race([ended, stop.then(() => interruptRun(() => server.coordinator.stop(run)))]);
+  } finally {
+    await Promise.all(opened.map((workers) => workers.close()));
+    await server.close();
+  }
+}
+
+/** The run's state is saved before the workers go. */
+async function interruptRun(stopRun: () => Promise<void>): Promise<number> {
+  await stopRun();
+  return EXIT.interrupted;
+}
+
+/** "a:2,b:1" */
+function parseSites(list: string | undefined): { site: string; count: number }[] {
+  if (!list) throw new UserError("give the sites with --sites, such as --sites a:2,b:2");
+  return list.split(",").map((entry) => {
+    const [name = "", count = "1", ...rest] = entry.split(":");
+    if (rest.length > 0) throw new UserError(`--sites: '${entry}' is not NAME:COUNT`);
+    return {
+      site: parseSite(name),
+      count: parseCount(`--sites: the count of '${name}'`, count, 1, MAX_WORKERS),
+    };
+  });
+}

@@ -1,0 +1,186 @@
+// The control socket: workers and viewers connect here. Checks every message, keeps track of who is alive, relays
+// connection set-up between workers, and hands the rest to the coordinator.
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { WebSocket, WebSocketServer } from "ws";
+import { z } from "zod";
+import {
+  ClientMessage,
+  MAX_CONTROL_BYTES,
+  parseControl,
+  PROTOCOL_VERSION,
+  type ViewerMessage,
+  type WorkerMessage,
+} from "../core/protocol/control.ts";
+import type { Coordinator } from "./coordinator-port.ts";
+import { UserError } from "./errors.ts";
+import type { Metrics } from "./metrics.ts";
+import type { Tokens } from "./tokens.ts";
+
+const PING_MS = 5000;
+const SNAPSHOT_MS = 250;
+
+const IceServers = z.array(
+  z.strictObject({ urls: z.string(), username: z.string().optional(), credential: z.string().optional() }),
+);
+type IceServers = z.infer<typeof IceServers>;
+
+export interface ControlParts {
+  readonly coordinator: Coordinator;
+  readonly tokens: Tokens;
+  readonly metrics: Metrics;
+  readonly brokerKey: string;
+  readonly iceServers: IceServers;
+}
+
+/** ICE servers from TRIBUTARY_ICE_SERVERS, a JSON list as in RTCConfiguration; none without it. @throws UserError */
+export function iceServersFromEnvironment(): IceServers {
+  const text = process.env.TRIBUTARY_ICE_SERVERS;
+  if (!text) return [];
+  try {
+    return IceServers.parse(JSON.parse(text));
+  } catch {
+    throw new UserError(
+      'TRIBUTARY_ICE_SERVERS is not a JSON list such as [{"urls":"stun:stun.example.org"}]',
+    );
+  }
+}
+
+type JoinMessage = Extract<ClientMessage, { type: "join" }>;
+
+export class ControlSocket {
+  readonly #parts: ControlParts;
+  readonly #server = new WebSocketServer({ noServer: true, maxPayload: MAX_CONTROL_BYTES });
+  readonly #workers = new Map<string, WebSocket>();
+  readonly #viewers = new Set<WebSocket>();
+  readonly #joined = new Map<string, number>();
+  readonly #unsubscribe: () => void;
+  #snapshotDue: NodeJS.Timeout | null = null;
+
+  constructor(parts: ControlParts) {
+    this.#parts = parts;
+    this.#unsubscribe = parts.coordinator.subscribe((update) => {
+      if (update.type === "event") this.#tellViewers(update);
+      else this.#snapshotDue ??= setTimeout(() => this.#tellSnapshot(), SNAPSHOT_MS);
+    });
+  }
+
+  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.#server.handleUpgrade(request, socket, head, (client) => this.#greet(client));
+  }
+
+  close(): void {
+    this.#unsubscribe();
+    if (this.#snapshotDue) clearTimeout(this.#snapshotDue);
+    for (const client of this.#server.clients) client.terminate();
+    this.#server.close();
+  }
+
+  #greet(client: WebSocket): void {
+    watchLiveness(client);
+    // A message over the limit, or damage on the wire, ends the connection; `close` follows.
+    client.on("error", () => this.#parts.metrics.refused.inc());
+    client.once("message", (data) => {
+      const parsed = parseControl(ClientMessage, String(data));
+      if (!parsed.ok) return this.#turnAway(client, parsed.reason);
+      const { message } = parsed;
+      if (message.type !== "join" && message.type !== "watch") {
+        return this.#turnAway(client, "the first message must be 'join' or 'watch'");
+      }
+      if (message.protocol !== PROTOCOL_VERSION) {
+        const reason = `this server speaks protocol ${PROTOCOL_VERSION}, the page ${message.protocol}: reload the page`;
+        return this.#turnAway(client, reason);
+      }
+      const role = this.#parts.tokens.roleOf(message.token);
+      if (message.type === "watch") {
+        if (role !== "owner") {
+          return this.#turnAway(
+            client,
+            "wrong owner token: open the coordinator link that 'tributary serve' printed",
+          );
+        }
+        return this.#addViewer(client);
+      }
+      if (!role) {
+        return this.#turnAway(
+          client,
+          "wrong join token: open the worker link that 'tributary serve' printed",
+        );
+      }
+      return this.#addWorker(client, message);
+    });
+  }
+
+  #addViewer(client: WebSocket): void {
+    this.#viewers.add(client);
+    client.on("close", () => this.#viewers.delete(client));
+    say(client, { type: "snapshot", snapshot: this.#parts.coordinator.snapshot() });
+  }
+
+  #addWorker(client: WebSocket, { site, name, gpu }: JoinMessage): void {
+    const { coordinator, iceServers, brokerKey } = this.#parts;
+    const number = (this.#joined.get(site) ?? 0) + 1;
+    this.#joined.set(site, number);
+    const id = `${site}-${number}`;
+    this.#workers.set(id, client);
+    client.on("message", (data) => this.#fromWorker(id, client, String(data)));
+    client.on("close", (_code, reason) => {
+      this.#workers.delete(id);
+      coordinator.leave(id, String(reason) || "its connection closed");
+    });
+    say(client, { type: "joined", worker: id, iceServers, brokerKey });
+    coordinator.join({ id, site, name, gpu, send: (message) => say(client, message) });
+  }
+
+  #fromWorker(id: string, client: WebSocket, data: string): void {
+    const parsed = parseControl(ClientMessage, data);
+    if (!parsed.ok) return this.#refuse(client, parsed.reason);
+    const { message } = parsed;
+    if (message.type === "join" || message.type === "watch") {
+      return this.#refuse(client, `'${message.type}' came twice on one connection`);
+    }
+    if (message.type === "signal") {
+      const other = this.#workers.get(message.to);
+      // A worker that has just left cannot be told; its going is news of its own.
+      if (other) say(other, { type: "signal", from: id, data: message.data });
+      return;
+    }
+    this.#parts.coordinator.message(id, message);
+  }
+
+  #refuse(client: WebSocket, reason: string): void {
+    this.#parts.metrics.refused.inc();
+    say(client, { type: "refused", reason, fatal: false });
+  }
+
+  #turnAway(client: WebSocket, reason: string): void {
+    this.#parts.metrics.refused.inc();
+    say(client, { type: "refused", reason, fatal: true });
+    client.close(4001, "refused");
+  }
+
+  #tellViewers(message: ViewerMessage): void {
+    for (const viewer of this.#viewers) say(viewer, message);
+  }
+
+  #tellSnapshot(): void {
+    this.#snapshotDue = null;
+    if (this.#viewers.size > 0)
+      this.#tellViewers({ type: "snapshot", snapshot: this.#parts.coordinator.snapshot() });
+  }
+}
+
+function say(client: WebSocket, message: WorkerMessage | ViewerMessage): void {
+  if (client.readyState === WebSocket.OPEN) client.send(JSON.stringify(message));
+}
+
+/** Ends a connection whose other end has not answered two pings. */
+function watchLiveness(client: WebSocket): void {
+  let unanswered = 0;
+  client.on("pong", () => (unanswered = 0));
+  const timer = setInterval(() => {
+    if (unanswered++ >= 2) client.terminate();
+    else client.ping();
+  }, PING_MS);
+  client.on("close", () => clearInterval(timer));
+}

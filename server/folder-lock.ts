@@ -1,0 +1,37 @@
+// One process a data folder: a lock file with the process's id.
+import { open, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { UserError } from "./errors.ts";
+
+/** Locks the folder and returns how to unlock it. A lock whose process is gone is taken over. @throws UserError */
+export async function lockFolder(folder: string): Promise<() => Promise<void>> {
+  const path = join(folder, "lock");
+  for (;;) {
+    const file = await open(path, "wx").catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "EEXIST") return null;
+      throw error;
+    });
+    if (file) {
+      await file.writeFile(String(process.pid));
+      await file.close();
+      return () => rm(path, { force: true });
+    }
+    const holder = Number(await readFile(path, "utf8").catch(() => ""));
+    if (isAlive(holder)) {
+      throw new UserError(
+        `the data folder '${folder}' is in use by process ${holder}: stop it, or give another with --data`,
+      );
+    }
+    await rm(path, { force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  if (!Number.isInteger(pid) || pid <= 0) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}

@@ -1,0 +1,40 @@
+// Values of command-line options, checked.
+import { SiteName } from "../core/protocol/control.ts";
+import { UserError } from "./errors.ts";
+
+export function parsePort(value: string | number): number {
+  return parseCount("--port", value, 0, 65535);
+}
+
+/** @throws UserError naming the option and the range */
+export function parseCount(option: string, value: string | number, least: number, most: number): number {
+  const count = Number(value);
+  if (Number.isInteger(count) && count >= least && count <= most) return count;
+  throw new UserError(`${option} is '${value}': give a whole number from ${least} to ${most}`);
+}
+
+export function parseSite(name: string): string {
+  const parsed = SiteName.safeParse(name);
+  if (parsed.success) return parsed.data;
+  throw new UserError(`'${name}' is no name for a site: ${parsed.error.issues[0]!.message}`);
+}
+
+export interface ServerAddress {
+  /** Without a path. */
+  readonly origin: string;
+  readonly token: string;
+}
+
+/**
+ * A server's address and the token for it: from --token, from the address itself (links that `serve` prints hold
+ * one), or from TRIBUTARY_TOKEN.
+ */
+export function parseServer({ server, token }: { server?: string; token?: string }): ServerAddress {
+  if (!server) throw new UserError("give the server's address with --server, such as http://localhost:8787");
+  if (!URL.canParse(server))
+    throw new UserError(`--server is '${server}': give an address such as http://localhost:8787`);
+  const { origin, hash } = new URL(server);
+  const found = token ?? new URLSearchParams(hash.slice(1)).get("token") ?? process.env.TRIBUTARY_TOKEN;
+  if (!found) throw new UserError("give the token that 'tributary serve' printed with --token");
+  return { origin, token: found };
+}

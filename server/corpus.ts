@@ -77,10 +77,11 @@ export async function loadTokenizer(
 
 /**
  * Text of a file, of a folder's .txt, .md and .jsonl files (in natural order of their names), or of an installed
- * npm package that ships text (its data folder). JSON lines have a "text" field each.
+ * npm package that ships text: its data/data.txt where it has one (the whole text), else its data folder. JSON lines
+ * have a "text" field each.
  */
 export async function readText(name: string): Promise<string> {
-  const path = (await stat(name).catch(() => null)) ? resolve(name) : packageFolder(name);
+  const path = (await stat(name).catch(() => null)) ? resolve(name) : await packageText(name);
   if (!path) throw new UserError(`data.text: no file, folder or installed package '${name}'`);
   const text = (await stat(path)).isDirectory() ? await readFolder(path) : await readTextFile(path);
   if (text.trim() === "") throw new UserError(`data.text: '${name}' is empty: give a file with text in it`);
@@ -114,10 +115,12 @@ function parseJsonLine(path: string, line: string, number: number): string {
   }
 }
 
-function packageFolder(name: string): string | null {
+async function packageText(name: string): Promise<string | null> {
   if (!/^(@[\w.-]+\/)?[\w.-]+$/.test(name)) return null;
   try {
-    return join(dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)), "data");
+    const folder = join(dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)), "data");
+    const whole = join(folder, "data.txt");
+    return (await stat(whole).catch(() => null)) ? whole : folder;
   } catch {
     return null;
   }

@@ -98,7 +98,7 @@ function splitFile(file: Uint8Array): { header: Record<string, unknown>; data: U
 }
 
 function decodeValues(name: string, dtype: string, bytes: Uint8Array): Float32Array {
-  const copy = bytes.slice().buffer;
+  const copy = new Uint8Array(bytes).buffer;
   if (dtype === "F32") return new Float32Array(copy);
   if (dtype === "BF16") {
     const bits = Uint32Array.from(new Uint16Array(copy), (half) => half << 16);

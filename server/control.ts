@@ -114,6 +114,7 @@ export class ControlSocket {
   #addViewer(client: WebSocket): void {
     this.#viewers.add(client);
     client.on("close", () => this.#viewers.delete(client));
+    say(client, { type: "history", history: this.#parts.coordinator.history() });
     say(client, { type: "snapshot", snapshot: this.#parts.coordinator.snapshot() });
   }
 

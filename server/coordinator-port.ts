@@ -1,7 +1,7 @@
 // What the control socket and the coordinator know of each other.
 import type { RunConfig } from "../core/model/config.ts";
 import type { ClientMessage, Gpu, WorkerMessage } from "../core/protocol/control.ts";
-import type { RunEvent, Snapshot } from "../core/protocol/events.ts";
+import type { History, RunEvent, Snapshot } from "../core/protocol/events.ts";
 
 /** A connected worker, as the coordinator sees it. */
 export interface WorkerPort {
@@ -26,6 +26,7 @@ export interface Coordinator {
   pause(run: string): void;
   resume(run: string): void;
   snapshot(): Snapshot;
+  history(): History;
   /** Returns how to end it. */
   subscribe(listener: (update: CoordinatorUpdate) => void): () => void;
   /** A file of the run's latest checkpoint as a Hugging Face directory; null when there is no such file. */

@@ -6,7 +6,7 @@ import { stat } from "node:fs/promises";
 import type { RunConfig } from "../core/model/config.ts";
 import { parameterSpace } from "../core/model/parameters.ts";
 import type { ClientMessage } from "../core/protocol/control.ts";
-import type { RunEvent, Snapshot, WorkerView } from "../core/protocol/events.ts";
+import type { History, RunEvent, Snapshot, WorkerView } from "../core/protocol/events.ts";
 import type { Blobs } from "./blobs.ts";
 import { EXPORTED_FILES, type Checkpoint, type Checkpoints, type ExportedFile } from "./checkpoints.ts";
 import type { Coordinator, CoordinatorUpdate, WorkerPort } from "./coordinator-port.ts";
@@ -124,8 +124,11 @@ export class RunCoordinator implements Coordinator {
         wideBytesBy: run.bytesBy("wide"),
         checkpoint: run.checkpoint?.id ?? null,
       },
-      events: this.#events,
     };
+  }
+
+  history(): History {
+    return { run: this.#run?.id ?? null, events: this.#events };
   }
 
   subscribe(listener: (update: CoordinatorUpdate) => void): () => void {

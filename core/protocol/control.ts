@@ -3,10 +3,12 @@
 import { z } from "zod";
 import { RunConfig } from "../model/config.ts";
 import { Plan } from "../plan/plan.ts";
-import { RunEvent, Snapshot } from "./events.ts";
+import { History, RunEvent, Snapshot } from "./events.ts";
 
 export const PROTOCOL_VERSION = 1;
 export const MAX_CONTROL_BYTES = 64 * 1024;
+/** Only the history that a viewer starts from may be longer. */
+export const MAX_VIEWER_BYTES = 4 * 1024 * 1024;
 
 const index = z.number().int().min(0);
 const text = z.string().max(2000);
@@ -150,8 +152,9 @@ export const WorkerMessage = z.discriminatedUnion("type", [
 ]);
 export type WorkerMessage = z.infer<typeof WorkerMessage>;
 
-/** What the server says to a viewer: all there is at first, then what changes. */
+/** What the server says to a viewer: history and a snapshot at first, then events and new snapshots. */
 export const ViewerMessage = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("history"), history: History }),
   z.strictObject({ type: z.literal("snapshot"), snapshot: Snapshot }),
   z.strictObject({ type: z.literal("event"), run: z.string(), event: RunEvent }),
   z.strictObject({ type: z.literal("refused"), reason: text, fatal: z.boolean() }),
@@ -162,11 +165,12 @@ export type ViewerMessage = z.infer<typeof ViewerMessage>;
 export function parseControl<T>(
   schema: z.ZodType<T>,
   data: string,
+  limit = MAX_CONTROL_BYTES,
 ): { ok: true; message: T } | { ok: false; reason: string } {
-  if (data.length > MAX_CONTROL_BYTES) {
+  if (data.length > limit) {
     return {
       ok: false,
-      reason: `message of ${data.length} characters is over the limit of ${MAX_CONTROL_BYTES}`,
+      reason: `message of ${data.length} characters is over the limit of ${limit}`,
     };
   }
   let json: unknown;

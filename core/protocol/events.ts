@@ -1,4 +1,4 @@
-// Events of a run, as `--json` prints them and viewers receive them, and the snapshot a viewer starts from.
+// Events of a run, as `--json` prints them and viewers receive them, and what viewers see of workers and runs.
 import { z } from "zod";
 import { RunConfig } from "../model/config.ts";
 
@@ -92,10 +92,9 @@ export const RunView = z.strictObject({
 });
 export type RunView = z.infer<typeof RunView>;
 
-export const Snapshot = z.strictObject({
-  workers: z.array(WorkerView),
-  run: RunView.nullable(),
-  /** Events of that run so far, in order; the newest 5,000. */
-  events: z.array(RunEvent),
-});
+export const Snapshot = z.strictObject({ workers: z.array(WorkerView), run: RunView.nullable() });
 export type Snapshot = z.infer<typeof Snapshot>;
+
+/** Events of the latest run so far, in order; the newest 5,000. */
+export const History = z.strictObject({ run: z.string().nullable(), events: z.array(RunEvent) });
+export type History = z.infer<typeof History>;

@@ -3,11 +3,13 @@ import type { CAC } from "cac";
 import { WebSocket } from "ws";
 import { z } from "zod";
 import {
+  MAX_VIEWER_BYTES,
   parseControl,
   PROTOCOL_VERSION,
   ViewerMessage,
   type ClientMessage,
 } from "../../core/protocol/control.ts";
+import type { RunEvent } from "../../core/protocol/events.ts";
 import { callServer } from "../client.ts";
 import { EXIT, UserError } from "../errors.ts";
 import { interrupted } from "../interrupt.ts";
@@ -54,23 +56,12 @@ function follow({ origin, token }: ServerAddress, run: string, printer: EventPri
     const socket = new WebSocket(`${origin.replace(/^http/, "ws")}/control`);
     const watch: ClientMessage = { type: "watch", protocol: PROTOCOL_VERSION, token };
     socket.on("open", () => socket.send(JSON.stringify(watch)));
-    let seen = false;
     socket.on("message", (data) => {
-      const parsed = parseControl(ViewerMessage, String(data));
+      const parsed = parseControl(ViewerMessage, String(data), MAX_VIEWER_BYTES);
       if (!parsed.ok) return reject(new UserError(`the server speaks another version: ${parsed.reason}`));
       const { message } = parsed;
       if (message.type === "refused") return reject(new UserError(message.reason));
-      // The first snapshot holds what happened before this connection; later ones repeat it.
-      const events =
-        message.type === "event"
-          ? message.run === run
-            ? [message.event]
-            : []
-          : seen
-            ? []
-            : message.snapshot.events;
-      seen = true;
-      for (const event of events) {
+      for (const event of eventsOf(message, run)) {
         printer.print(event);
         const code = exitCodeOf(event);
         if (code !== null) resolve(code);
@@ -81,4 +72,11 @@ function follow({ origin, token }: ServerAddress, run: string, printer: EventPri
       reject(new UserError(`${origin} closed the connection; the run may go on`, EXIT.failed)),
     );
   });
+}
+
+/** Events of `run` in a message: those before this connection are in its history. */
+function eventsOf(message: ViewerMessage, run: string): readonly RunEvent[] {
+  if (message.type === "event") return message.run === run ? [message.event] : [];
+  if (message.type === "history") return message.history.run === run ? message.history.events : [];
+  return [];
 }

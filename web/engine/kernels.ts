@@ -41,12 +41,23 @@ export class ShaderError extends Error {
 }
 
 export class KernelRegistry {
+  static readonly #registries = new WeakMap<GPUDevice, KernelRegistry>();
   readonly #device: GPUDevice;
   readonly #modules = new Map<string, GPUShaderModule>();
   readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
 
-  constructor(device: GPUDevice) {
+  private constructor(device: GPUDevice) {
     this.#device = device;
+  }
+
+  /** The device's one registry: a worker's next stage finds what the one before it compiled. */
+  static of(device: GPUDevice): KernelRegistry {
+    let registry = this.#registries.get(device);
+    if (!registry) {
+      registry = new KernelRegistry(device);
+      this.#registries.set(device, registry);
+    }
+    return registry;
   }
 
   /** The compiled pipeline; asking for many before waiting compiles them in parallel. @throws ShaderError */

@@ -75,7 +75,7 @@ export class Stage {
    */
   static async create(gpu: Gpu, spec: StageSpec): Promise<Stage> {
     const stage = new Stage(gpu, spec);
-    await stage.#record(new KernelRegistry(gpu.device));
+    await stage.#record(KernelRegistry.of(gpu.device));
     stage.#writeDecayBits();
     stage.#write("turns", rotations(spec.model.context, headWidth(spec.model), spec.model.ropeTheta));
     return stage;
@@ -138,7 +138,7 @@ export class Stage {
     this.#clear("losses");
   }
 
-  /** Sum of -ln p over the rows since the loss was last zero, nats; NaN when any was. */
+  /** Sum of -ln p over the rows since the loss was last zero, nats; NaN or infinite when any was. */
   async lossSum(): Promise<number> {
     const losses = await this.#read("losses", 0, this.#rows);
     return losses.reduce((sum, loss) => sum + loss, 0);

@@ -1,0 +1,29 @@
+// A labelled input with its error beside it.
+import { useId } from "preact/hooks";
+
+export interface FieldProps {
+  readonly label: string;
+  readonly value: string;
+  readonly error?: string | undefined;
+  readonly onInput: (value: string) => void;
+}
+
+export function Field({ label, value, error, onInput }: FieldProps) {
+  const id = useId();
+  return (
+    <label class="field">
+      <span>{label}</span>
+      <input
+        value={value}
+        aria-invalid={error !== undefined}
+        {...(error && { "aria-describedby": id })}
+        onInput={(event) => onInput(event.currentTarget.value)}
+      />
+      {error && (
+        <span class="error" id={id}>
+          {error}
+        </span>
+      )}
+    </label>
+  );
+}

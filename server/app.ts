@@ -39,7 +39,6 @@ export interface RunningServer {
   readonly url: string;
   readonly tokens: Tokens;
   readonly coordinator: Coordinator;
-  readonly checkpoints: Checkpoints;
   /** What a GPU machine needs to trust a self-signed certificate; null without TLS. */
   readonly certificate: { readonly pem: string; readonly spki: string } | null;
   close(): Promise<void>;
@@ -97,7 +96,6 @@ async function startLocked(options: ServerOptions, unlock: () => Promise<void>):
     url: `${certificate ? "https" : "http"}://${options.host === "0.0.0.0" ? "localhost" : options.host}:${port}`,
     tokens,
     coordinator,
-    checkpoints,
     certificate,
     async close() {
       control.close();

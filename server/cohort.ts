@@ -13,9 +13,14 @@ export class WorkerLost extends Error {
   override name = "WorkerLost";
 }
 
-/** A worker says that no assignment of this kind can work: the run ends. */
+/** The run cannot go on, whoever takes part. */
 export class RunImpossible extends Error {
   override name = "RunImpossible";
+}
+
+/** A worker says that its GPU cannot hold what this configuration asks. */
+export class DoesNotFit extends RunImpossible {
+  override name = "DoesNotFit";
 }
 
 interface Question {
@@ -80,7 +85,7 @@ export class Cohort {
     if (answer.generation !== this.generation || !this.#members.has(worker)) return;
     if (answer.type === "failed") {
       const reason = `worker ${worker}: ${answer.message}`;
-      this.fail(answer.fatal ? new RunImpossible(reason) : new WorkerLost(reason));
+      this.fail(answer.fatal ? new DoesNotFit(reason) : new WorkerLost(reason));
       return;
     }
     const question = this.#question;

@@ -21,16 +21,15 @@ export class EventPrinter {
       this.#tokens += event.tokens;
       this.#seconds += event.seconds;
     }
-    if (this.#json) {
-      console.log(JSON.stringify(event));
-      return;
-    }
+    if (this.#json) console.log(JSON.stringify(event));
+    if (event.event === "failed") console.error(`tributary: ${event.message}`);
+    if (this.#json || event.event === "failed") return;
     const text = this.#describe(event);
     if (event.event === "step" && process.stdout.isTTY) process.stdout.write(`\r\x1b[K${text}`);
     else console.log(process.stdout.isTTY ? `\r\x1b[K${text}` : text);
   }
 
-  #describe(event: RunEvent): string {
+  #describe(event: Exclude<RunEvent, { event: "failed" }>): string {
     switch (event.event) {
       case "started":
         return `run ${event.run}: ${event.parameters.toLocaleString("en")} parameters${event.url ? `\nwatch it at ${event.url}` : ""}`;
@@ -50,8 +49,6 @@ export class EventPrinter {
         return `${event.reason}; going on after step ${event.step}`;
       case "paused":
         return event.paused ? "paused" : "resumed";
-      case "failed":
-        return `failed: ${event.message}`;
       case "stopped":
         return `stopped after step ${event.step}`;
       case "done":
@@ -80,7 +77,8 @@ export class EventPrinter {
 /** Exit code of a command that follows a run, once the event ends it; null while it goes on. */
 export function exitCodeOf(event: RunEvent): number | null {
   if (event.event === "done") return EXIT.done;
-  return event.event === "failed" || event.event === "stopped" ? EXIT.failed : null;
+  if (event.event === "failed") return event.cause === "configuration" ? EXIT.badInput : EXIT.failed;
+  return event.event === "stopped" ? EXIT.failed : null;
 }
 
 function overhead({ siteBytes, activationBytesNeeded }: DoneEvent): string {

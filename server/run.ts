@@ -13,7 +13,7 @@ import {
 import type { ByteCounts, ClientMessage } from "../core/protocol/control.ts";
 import type { DoneEvent, RunEvent, RunStatus } from "../core/protocol/events.ts";
 import type { Checkpoint, Checkpoints } from "./checkpoints.ts";
-import { Cohort, RunImpossible, WorkerLost } from "./cohort.ts";
+import { Cohort, DoesNotFit, RunImpossible, WorkerLost } from "./cohort.ts";
 import type { WorkerPort } from "./coordinator-port.ts";
 import type { Corpus } from "./corpus.ts";
 import { describePlan } from "../core/plan/describe.ts";
@@ -91,7 +91,11 @@ export class Run {
     } catch (error) {
       this.#cohort?.tell({ type: "release", generation: this.#generation, reason: "the run failed" });
       this.#setStatus("failed");
-      this.#parts.emit({ event: "failed", message: error instanceof Error ? error.message : String(error) });
+      this.#parts.emit({
+        event: "failed",
+        message: error instanceof Error ? error.message : String(error),
+        cause: error instanceof DoesNotFit ? "configuration" : "failure",
+      });
     } finally {
       this.#cohort = null;
       this.plan = null;

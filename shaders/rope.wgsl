@@ -1,15 +1,15 @@
 // Rotary position embedding (Su et al., 2021) on half-rotated pairs (i, i + D/2), as in Hugging Face's Llama:
-// the pair of position t turns by t THETA^(-2i/D). In place on x[R, HEADS*D]; position = row % T.
-// The backward of a rotation is the rotation back (DIRECTION -1).
+// the pair of position t turns by t theta^(-2i/D), whose cosine and sine are turns[t, i] (core/model/rotations.ts).
+// In place on x[R, HEADS*D]; position = row % T. The backward of a rotation is the rotation back (DIRECTION -1).
 
 override R: u32;
 override T: u32;
 override HEADS: u32;
 override D: u32;
-override THETA: f32 = 10000.0;
 override DIRECTION: f32 = 1.0;
 
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;
+@group(0) @binding(1) var<storage, read> turns: array<vec2f>;
 
 // One invocation a pair: id.x counts pairs of a row, id.y rows.
 @compute @workgroup_size(64)
@@ -19,9 +19,9 @@ fn rotate(@builtin(global_invocation_id) id: vec3u) {
   let i = id.x % half;
   let first = id.y * HEADS * D + (id.x / half) * D + i;
   let second = first + half;
-  let angle = f32(id.y % T) * pow(THETA, -2.0 * f32(i) / f32(D));
-  let c = cos(angle);
-  let s = DIRECTION * sin(angle);
+  let turn = turns[(id.y % T) * half + i];
+  let c = turn.x;
+  let s = DIRECTION * turn.y;
   let u = x[first];
   let v = x[second];
   x[first] = u * c - v * s;

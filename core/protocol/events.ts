@@ -57,7 +57,12 @@ export const RunEvent = z.discriminatedUnion("event", [
   /** Workers were lost or replaced; the run goes on after `step`. */
   z.strictObject({ event: z.literal("recovered"), step: index, generation: index, reason: z.string() }),
   z.strictObject({ event: z.literal("paused"), paused: z.boolean() }),
-  z.strictObject({ event: z.literal("failed"), message: z.string() }),
+  /** "configuration": no cluster like this one could do it, such as a model too large for its GPUs. */
+  z.strictObject({
+    event: z.literal("failed"),
+    message: z.string(),
+    cause: z.enum(["configuration", "failure"]),
+  }),
   z.strictObject({ event: z.literal("stopped"), step: index }),
   DoneEvent,
 ]);

@@ -1,7 +1,9 @@
 // tributary local: server, workers and one run on this machine; then all ends.
 import type { CAC } from "cac";
 import { startServer } from "../app.ts";
+import { Blobs } from "../blobs.ts";
 import { requireBrowser } from "../browser.ts";
+import { loadCorpus } from "../corpus.ts";
 import { EXIT, UserError } from "../errors.ts";
 import { openWorkers, type HeadlessWorkers } from "../headless.ts";
 import { interrupted } from "../interrupt.ts";
@@ -33,6 +35,8 @@ async function local(path: string, { sites: list, port, data, json = false }: Op
   const config = await readConfig(path);
   const sites = parseSites(list);
   requireBrowser();
+  // What is wrong with the text is said before anything is started for it.
+  await loadCorpus(config, new Blobs(data));
   const server = await startServer({ port: parsePort(port), host: "localhost", data, tls: false });
   const opened: HeadlessWorkers[] = [];
   try {

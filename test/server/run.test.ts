@@ -153,7 +153,10 @@ describe("trouble", () => {
         : answer,
     );
     await run.drive();
-    expect(of("failed")[0]!.message).toBe("worker a-1: needs 2 GiB, has 1 GiB");
+    expect(of("failed")[0]).toMatchObject({
+      message: "worker a-1: needs 2 GiB, has 1 GiB",
+      cause: "configuration",
+    });
   });
 
   test("answers of an old generation or another step change nothing", async () => {

@@ -43,7 +43,7 @@ export function ConfigForm() {
       </div>
       <details>
         <summary>The whole configuration</summary>
-        <label class="field">
+        <label>
           <span>JSON</span>
           <textarea
             rows={24}

@@ -9,6 +9,7 @@ import {
   parameterSpace,
   TENSOR_ALIGNMENT,
   type StageRange,
+  type Tensor,
 } from "../../core/model/parameters.ts";
 import { DoesNotFit } from "./device.ts";
 import { NORM_PARTS } from "./operations.ts";
@@ -106,6 +107,16 @@ export function totalBytes(...plans: MemoryPlan[]): number {
   return plans.flatMap((plan) => [...plan.values()]).reduce((sum, bytes) => sum + bytes, 0);
 }
 
+/** @throws DoesNotFit when a tensor is too large for kernels to read at once */
+export function checkTensors(device: GPUDevice, tensors: Iterable<Tensor>): void {
+  const limit = device.limits.maxStorageBufferBindingSize;
+  for (const { name, size } of tensors) {
+    if (size * 4 > limit) {
+      throw new DoesNotFit(`the tensor '${name}'`, size * 4, "maxStorageBufferBindingSize", limit);
+    }
+  }
+}
+
 /**
  * Allocates the plan's buffers, each zero.
  * @throws DoesNotFit when one is over the device's limits
@@ -115,7 +126,8 @@ export function allocate(device: GPUDevice, plan: MemoryPlan, usage: number): Ma
   for (const [name, bytes] of plan) {
     if (bytes > maxBufferSize)
       throw new DoesNotFit(`the buffer '${name}'`, bytes, "maxBufferSize", maxBufferSize);
-    // Parameters are bound a tensor at a time and the optimizer works in windows; the rest is bound whole.
+    // Parameters are bound a tensor at a time (checkTensors) and the optimizer works in windows; the rest is bound
+    // whole.
     const boundWhole = usage & GPUBufferUsage.STORAGE && !["parameters", "gradient", "m", "v"].includes(name);
     if (boundWhole && bytes > maxStorageBufferBindingSize) {
       throw new DoesNotFit(

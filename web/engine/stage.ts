@@ -21,7 +21,15 @@ import { blockBackward, blockForward, type BlockBuffers } from "./block.ts";
 import type { Gpu } from "./device.ts";
 import { headBackward, headForward, type HeadBuffers } from "./head.ts";
 import { KernelRegistry } from "./kernels.ts";
-import { allocate, planMemory, planStaging, totalBytes, WINDOW_ALIGNMENT, type StageSpec } from "./memory.ts";
+import {
+  allocate,
+  checkTensors,
+  planMemory,
+  planStaging,
+  totalBytes,
+  WINDOW_ALIGNMENT,
+  type StageSpec,
+} from "./memory.ts";
 import { accumulate, adamw, embedding, embeddingBackward, NORM_PARTS, squaredNorm } from "./operations.ts";
 import { Program, type Binding, type Operation } from "./program.ts";
 import { mapped, Readback } from "./readback.ts";
@@ -57,6 +65,7 @@ export class Stage {
     this.#spec = spec;
     this.segment = ownedSegment(space, spec.range);
     this.#tensors = new Map(ownedTensors(space, spec.range).map((tensor) => [tensor.name, tensor]));
+    checkTensors(device, this.#tensors.values());
     const { STORAGE, COPY_SRC, COPY_DST, MAP_READ, UNIFORM } = GPUBufferUsage;
     const memory = new Map(planMemory(spec));
     const update = memory.get("update")!;
@@ -71,7 +80,7 @@ export class Stage {
 
   /**
    * Allocates the stage, zero everywhere, and compiles its kernels.
-   * @throws DoesNotFit when a buffer is over one of the GPU's limits
+   * @throws DoesNotFit when a buffer or a tensor is over one of the GPU's limits
    */
   static async create(gpu: Gpu, spec: StageSpec): Promise<Stage> {
     const stage = new Stage(gpu, spec);
@@ -359,9 +368,10 @@ export class Stage {
   #writeDecayBits(): void {
     const bits = new Uint32Array(this.#buffer("decay").size / 4);
     for (const { decay, offset, size } of this.#tensors.values()) {
+      if (!decay) continue;
       const first = (offset - this.segment.start) / TENSOR_ALIGNMENT;
-      for (let i = first; decay && i < first + Math.ceil(size / TENSOR_ALIGNMENT); i++)
-        bits[i >> 5]! |= 1 << (i & 31);
+      const end = first + Math.ceil(size / TENSOR_ALIGNMENT);
+      for (let i = first; i < end; i++) bits[i >> 5]! |= 1 << (i & 31);
     }
     this.#write("decay", bits);
   }

@@ -11,19 +11,22 @@ export interface FieldProps {
 export function Field({ label, value, error, onInput }: FieldProps) {
   const id = useId();
   return (
-    <label class="field">
-      <span>{label}</span>
-      <input
-        value={value}
-        aria-invalid={error !== undefined}
-        {...(error && { "aria-describedby": id })}
-        onInput={(event) => onInput(event.currentTarget.value)}
-      />
+    <div class="field">
+      <label>
+        <span>{label}</span>
+        <input
+          type="text"
+          value={value}
+          aria-invalid={error !== undefined}
+          {...(error && { "aria-describedby": id })}
+          onInput={(event) => onInput(event.currentTarget.value)}
+        />
+      </label>
       {error && (
         <span class="error" id={id}>
           {error}
         </span>
       )}
-    </label>
+    </div>
   );
 }

@@ -168,7 +168,6 @@ function fail(error: unknown, failed: Generation | null): void {
   if (error instanceof GenerationEnded || !failed || failed !== generation) return;
   const { generation: number } = failed.assignment;
   const message = (error instanceof Error ? error.message : String(error)).slice(0, 2000);
-  console.error(error);
   endGeneration("it failed");
   report({ type: "failed", generation: number, message, fatal: error instanceof DoesNotFit });
 }

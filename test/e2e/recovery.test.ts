@@ -1,0 +1,39 @@
+// A worker that goes: the others go on from the latest checkpoint.
+import { expect, onTestFinished, test } from "vitest";
+import type { RunEvent } from "../../core/protocol/events.ts";
+import { startServer } from "../../server/app.ts";
+import { openWorkers } from "../../server/headless.ts";
+import { tinyConfig } from "../fixtures/configs.ts";
+import { eventsOf, scratchFolder } from "./command.ts";
+
+test("the browser of one site is killed in the middle of a run", async () => {
+  const server = await startServer({ port: 0, host: "localhost", data: scratchFolder(), tls: false });
+  onTestFinished(() => server.close());
+  const site = (name: string) =>
+    openWorkers({ server: server.url, site: name, token: server.tokens.worker, count: 1 });
+  const staying = await site("a");
+  const leaving = await site("b");
+  onTestFinished(() => staying.close());
+  const events: RunEvent[] = [];
+  const ended = new Promise<void>((resolve) => {
+    server.coordinator.subscribe((update) => {
+      if (update.type !== "event") return;
+      events.push(update.event);
+      if (update.event.event === "step" && update.event.step === 7) void leaving.close();
+      if (["done", "failed"].includes(update.event.event)) resolve();
+    });
+  });
+  await server.coordinator.start(tinyConfig({ steps: 12, checkpointEvery: 5 }));
+  await ended;
+  expect(eventsOf(events, "failed")).toEqual([]);
+  const [recovered] = eventsOf(events, "recovered");
+  expect(recovered).toMatchObject({ step: 5, generation: 2 });
+  expect(recovered!.reason).toMatch(/worker b-1 /);
+  expect(eventsOf(events, "done")[0]).toMatchObject({ steps: 12, workersLost: 1 });
+  // Steps that were done again have the losses they had: the same batches, from the same state.
+  const losses = new Map<number, number[]>();
+  for (const { step, loss } of eventsOf(events, "step"))
+    losses.set(step, [...(losses.get(step) ?? []), loss]);
+  const [first, again] = losses.get(6)!;
+  expect(Math.abs(first! - again!) / first!).toBeLessThan(1e-4);
+});

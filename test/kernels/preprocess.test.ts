@@ -1,0 +1,44 @@
+// The two rewrites of WGSL that web/engine/preprocess.ts does.
+import { describe, expect, test } from "vitest";
+import { preprocess, PreprocessError } from "../../web/engine/preprocess.ts";
+
+const lines = (...text: string[]) => text.join("\n");
+
+describe("preprocess", () => {
+  test("leaves what is not marked as it stands", () => {
+    const source = lines("const N = 4u;", "for (var i = 0u; i < N; i++) {", "  x[i] = y[i];", "}");
+    expect(preprocess(source, {})).toBe(source);
+  });
+
+  test("sets consts", () => {
+    expect(preprocess(lines("const N = 4u; // quads", "const M = 2u;"), { N: 16 })).toBe(
+      lines("const N = 16u; // quads", "const M = 2u;"),
+    );
+  });
+
+  test("writes marked loops out, inner ones too, as often as a const or a number says", () => {
+    const source = lines(
+      "const N = 4u;",
+      "for (var i = 0u; i < N; i++) { // unroll",
+      "for (var j = 0u; j < 1; j++) { // unroll",
+      "if (ii) { x[i] = f(j); }",
+      "}",
+      "}",
+      "done();",
+    );
+    const body = (i: number) => lines("{", "{", `if (ii) { x[${i}u] = f(0u); }`, "}", "}");
+    expect(preprocess(source, { N: 2 })).toBe(lines("const N = 2u;", body(0), body(1), "done();"));
+  });
+
+  test("says which mark cannot be followed", () => {
+    expect(() => preprocess("const N = 4u;", { M: 1 })).toThrow(
+      new PreprocessError("there is no line 'const M = ...;'"),
+    );
+    expect(() => preprocess(lines("", "for (var i = 0u; i < R; i++) { // unroll", "}"), {})).toThrow(
+      new PreprocessError("line 2: the limit 'R' is not a const"),
+    );
+    expect(() => preprocess("for (var i = 0u; i < 2; i++) { // unroll", {})).toThrow(
+      new PreprocessError("line 1: the loop is not closed"),
+    );
+  });
+});

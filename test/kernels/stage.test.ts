@@ -1,0 +1,140 @@
+// A stage that holds a whole model, against the float64 reference: loss, gradient, logits, optimizer.
+import { describe, expect, test } from "vitest";
+import { parameterSpace } from "../../core/model/parameters.ts";
+import { logits, lossAndGradient } from "../../core/model/reference/model.ts";
+import { adamW, squaredNorm } from "../../core/model/reference/optimizer.ts";
+import { Random } from "../../core/random.ts";
+import { expectClose } from "../fixtures/arrays.ts";
+import { randomParameters, smallModel } from "../fixtures/models.ts";
+import { filledStage, microbatchOf, optimizer, specOf } from "./stages.ts";
+
+/** Of the loss, and of gradients and logits by their largest value. */
+const TOLERANCE = { relative: 1e-5 };
+
+describe.each([
+  { B: 1, model: smallModel() },
+  { B: 2, model: smallModel({ tied: true, context: 7 }) },
+  { B: 3, model: smallModel({ heads: 3, kvHeads: 1, width: 12, context: 3, tied: true }) },
+  { B: 2, model: smallModel({ heads: 2, kvHeads: 2, width: 64, hidden: 100, context: 33, vocab: 100 }) },
+])("B $B, $model", ({ B, model }) => {
+  const T = model.context;
+  const random = new Random(B);
+  const parameters = randomParameters(model, random);
+  const batches = [0, 1].map(() => microbatchOf(model, B, random));
+  const expected = batches.map(({ inputs, targets }) =>
+    lossAndGradient(model, parameters, inputs, targets, B, T),
+  );
+  const gradient = expected[0].gradient.map((value, i) => value + expected[1].gradient[i]);
+
+  test("loss and gradient add up over microbatches, and again after zero", async () => {
+    const stage = await filledStage(specOf(model, { microbatch: B }), parameters);
+    const bits: Float32Array[] = [];
+    for (let round = 0; round < 2; round++) {
+      stage.zero();
+      for (const { inputs, targets } of batches) {
+        stage.setTokens(0, inputs, targets);
+        stage.forward(0);
+        stage.backward(0);
+      }
+      expectClose([await stage.lossSum()], [expected[0].lossSum + expected[1].lossSum], TOLERANCE);
+      expectClose([await stage.squaredNorm()], [squaredNorm(gradient)], TOLERANCE);
+      const actual = await stage.gradient();
+      for (const { offset, size } of parameterSpace(model).tensors) {
+        const range = [offset, offset + size] as const;
+        expectClose(actual.subarray(...range), gradient.subarray(...range), TOLERANCE);
+      }
+      expectClose(actual, gradient, TOLERANCE);
+      bits.push(actual);
+    }
+    expect(bits[1]).toEqual(bits[0]);
+    stage.destroy();
+  });
+
+  test("evaluate gives the loss and the logits, and leaves the gradient", async () => {
+    const stage = await filledStage(specOf(model, { microbatch: B }), parameters);
+    const [{ inputs, targets }] = batches;
+    stage.setTokens(0, inputs, targets);
+    stage.evaluate(0);
+    expectClose([await stage.lossSum()], [expected[0].lossSum], TOLERANCE);
+    expect((await stage.gradient()).every((value) => value === 0)).toBe(true);
+    const rows = logits(model, parameters, inputs, B, T);
+    for (const row of [0, B * T - 1]) {
+      const [start, end] = [row * model.vocab, (row + 1) * model.vocab];
+      expectClose(await stage.logits(row), rows.subarray(start, end), TOLERANCE);
+    }
+    stage.resetLoss();
+    expect(await stage.lossSum()).toBe(0);
+    stage.destroy();
+  });
+});
+
+test.each([true, false])("five steps of AdamW follow the reference; tied: %s", async (tied) => {
+  const model = smallModel({ tied });
+  const { tensors } = parameterSpace(model);
+  const T = model.context;
+  const random = new Random(11);
+  const parameters = randomParameters(model, random);
+  const stage = await filledStage(specOf(model, { microbatch: 2 }), parameters);
+  const moments = { first: new Float64Array(parameters.length), second: new Float64Array(parameters.length) };
+  for (let step = 1; step <= 5; step++) {
+    const { inputs, targets } = microbatchOf(model, 2, random);
+    const { lossSum, tokens, gradient } = lossAndGradient(model, parameters, inputs, targets, 2, T);
+    const lr = 0.02 / step;
+    const scale = 0.5 / tokens;
+    for (const { offset, size, decay } of tensors) {
+      const part = (array: Float64Array) => array.subarray(offset, offset + size);
+      const state = {
+        parameters: part(parameters),
+        first: part(moments.first),
+        second: part(moments.second),
+      };
+      const weightDecay = decay ? optimizer.weightDecay : 0;
+      const next = adamW(
+        state,
+        part(gradient).map((value) => value * scale),
+        { ...optimizer, weightDecay, lr, step },
+      );
+      state.parameters.set(next.parameters);
+      state.first.set(next.first);
+      state.second.set(next.second);
+    }
+    stage.zero();
+    stage.setTokens(0, inputs, targets);
+    stage.forward(0);
+    stage.backward(0);
+    expectClose([await stage.lossSum()], [lossSum], TOLERANCE);
+    stage.apply({ step, scale, lr });
+  }
+  // AdamW divides by the gradient's own size, so a small gradient's error shows at lr's scale.
+  expectClose(await stage.read("parameters"), parameters, { relative: 1e-4 });
+  expectClose(await stage.read("m"), moments.first, TOLERANCE);
+  expectClose(await stage.read("v"), moments.second, TOLERANCE);
+  stage.destroy();
+});
+
+describe("what is not finite is seen before the optimizer", () => {
+  const model = smallModel();
+  const { inputs, targets } = microbatchOf(model, 1, new Random(1));
+  const { tensors } = parameterSpace(model);
+
+  // The embedding's first row may be a token that does not occur: its own gradient cannot show it.
+  const seen = tensors.filter(({ name }) => !name.includes("embed"));
+  test.each(seen)("NaN in $name", async ({ offset }) => {
+    const parameters = randomParameters(model, new Random(2));
+    parameters[offset] = NaN;
+    const stage = await filledStage(specOf(model), parameters);
+    stage.setTokens(0, inputs, targets);
+    stage.forward(0);
+    stage.backward(0);
+    expect(Number.isFinite(await stage.lossSum())).toBe(false);
+    expect(Number.isFinite(await stage.squaredNorm())).toBe(false);
+    stage.destroy();
+  });
+
+  test("a gradient that overflowed", async () => {
+    const stage = await filledStage(specOf(model), randomParameters(model, new Random(2)));
+    stage.setGradient(Float32Array.of(Infinity), 5);
+    expect(await stage.squaredNorm()).toBe(Infinity);
+    stage.destroy();
+  });
+});

@@ -1,9 +1,16 @@
 // `vite build` makes the pages into dist/web; vitest runs the projects below.
+import { existsSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
 import { CHROMIUM_FLAGS, SOFTWARE_ADAPTER_FLAG } from "./server/chromium-flags.ts";
 
 const chromium = process.env.TRIBUTARY_CHROMIUM ?? "/usr/bin/chromium";
+/** Chromium's software Vulkan driver serves Dawn for Node too: in Debian's package, or beside Playwright's browser. */
+const softwareVulkan = ["/usr/lib/chromium", dirname(chromium)]
+  .map((folder) => join(folder, "vk_swiftshader_icd.json"))
+  .find(existsSync);
 
 export default defineConfig({
   root: process.env.VITEST ? "." : "web",
@@ -31,10 +38,10 @@ export default defineConfig({
         test: {
           name: "dawn",
           include: ["test/kernels/**/*.test.ts"],
-          // Chromium's SwiftShader serves Dawn for Node too; a machine with a Vulkan driver sets its own.
+          // A machine with a Vulkan driver of its own names it in VK_DRIVER_FILES.
           env: {
-            VK_DRIVER_FILES: process.env.VK_DRIVER_FILES ?? "/usr/lib/chromium/vk_swiftshader_icd.json",
-            XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? "/tmp",
+            VK_DRIVER_FILES: process.env.VK_DRIVER_FILES ?? softwareVulkan ?? "",
+            XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? tmpdir(),
           },
           testTimeout: 120_000,
           fileParallelism: false,

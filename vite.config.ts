@@ -2,10 +2,12 @@
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
 import { CHROMIUM_FLAGS, SOFTWARE_ADAPTER_FLAG } from "./server/chromium-flags.ts";
 
+const root = dirname(fileURLToPath(import.meta.url));
 const chromium = process.env.TRIBUTARY_CHROMIUM ?? "/usr/bin/chromium";
 /** Chromium's software Vulkan driver serves Dawn for Node too: in Debian's package, or beside Playwright's browser. */
 const softwareVulkan = ["/usr/lib/chromium", dirname(chromium)]
@@ -13,13 +15,17 @@ const softwareVulkan = ["/usr/lib/chromium", dirname(chromium)]
   .find(existsSync);
 
 export default defineConfig({
-  root: process.env.VITEST ? "." : "web",
+  root: process.env.VITEST ? root : join(root, "web"),
   build: {
-    outDir: "../dist/web",
+    outDir: join(root, "dist/web"),
     emptyOutDir: true,
     target: "es2023",
     rolldownOptions: {
-      input: { coordinator: "web/index.html", worker: "web/worker.html", model: "web/model.html" },
+      input: {
+        coordinator: join(root, "web/index.html"),
+        worker: join(root, "web/worker.html"),
+        model: join(root, "web/model.html"),
+      },
     },
   },
   worker: { format: "es" },

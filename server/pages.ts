@@ -1,4 +1,5 @@
 // Serves the built pages. In a clone they are built when they are missing or older than their sources.
+import { existsSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -18,6 +19,7 @@ const TYPES: Record<string, string> = {
 
 /** Builds the pages if need be. An installed package ships them and has no sources. */
 export async function ensurePages(): Promise<void> {
+  if (!existsSync(join(root, "web"))) return;
   const page = await stat(join(built, "index.html")).catch(() => null);
   if (page && page.mtimeMs >= (await newestSource())) return;
   const { build } = await import("vite");

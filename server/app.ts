@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, stat } from "node:fs/promises";
-import { createServer, type Server } from "node:http";
+import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
@@ -58,54 +58,62 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 
 async function startLocked(options: ServerOptions, unlock: () => Promise<void>): Promise<RunningServer> {
   const certificate = options.tls ? await openCertificate(options.data) : null;
-  // Before anything slow: a port that is taken is said at once.
   const server = certificate
     ? createSecureServer({ key: certificate.key, cert: certificate.pem })
     : createServer();
+  let respond: RequestListener = (_request, response) =>
+    response.writeHead(503).end("the server is starting");
+  server.on("request", (request, response) => respond(request, response));
+  // Before anything slow: a port that is taken is said at once.
   await listen(server, options);
-  const [tokens, store] = await Promise.all([
-    Tokens.open(options.data),
-    Store.open(options.data),
-    ensurePages(),
-  ]);
-  const blobs = new Blobs(options.data);
-  const checkpoints = new Checkpoints(options.data, blobs);
-  const coordinator = new RunCoordinator({ store, blobs, checkpoints });
-  const metrics = new Metrics(() => coordinator.snapshot());
-  const brokerKey = randomBytes(12).toString("hex");
-  const broker = createBroker({ key: brokerKey });
-  const iceServers = iceServersFromEnvironment();
-  const control = new ControlSocket({ coordinator, tokens, metrics, brokerKey, iceServers });
-  const app = createApp({
-    coordinator,
-    store,
-    blobs,
-    tokens,
-    metrics,
-    certificate: certificate?.pem ?? null,
-  });
+  try {
+    const blobs = new Blobs(options.data);
+    const [tokens, store] = await Promise.all([
+      Tokens.open(options.data),
+      Store.open(options.data),
+      blobs.clearDrafts(),
+      ensurePages(),
+    ]);
+    const checkpoints = new Checkpoints(options.data, blobs);
+    const coordinator = new RunCoordinator({ store, blobs, checkpoints });
+    const metrics = new Metrics(() => coordinator.snapshot());
+    const brokerKey = randomBytes(12).toString("hex");
+    const broker = createBroker({ key: brokerKey });
+    const iceServers = iceServersFromEnvironment();
+    const control = new ControlSocket({ coordinator, tokens, metrics, brokerKey, iceServers });
+    const app = createApp({
+      coordinator,
+      store,
+      blobs,
+      tokens,
+      metrics,
+      certificate: certificate?.pem ?? null,
+    });
 
-  server.on("request", getRequestListener(app.fetch));
-  server.on("upgrade", (request, socket, head) => {
-    const { pathname } = new URL(request.url ?? "/", "http://localhost");
-    if (pathname === "/control") control.handleUpgrade(request, socket, head);
-    else if (!broker.handleUpgrade(request, socket, head)) socket.destroy();
-  });
-  const { port } = server.address() as AddressInfo;
-  return {
-    url: `${certificate ? "https" : "http"}://${options.host === "0.0.0.0" ? "localhost" : options.host}:${port}`,
-    tokens,
-    coordinator,
-    certificate,
-    async close() {
-      control.close();
-      broker.close();
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-      await store.close();
-      await unlock();
-    },
-  };
+    respond = getRequestListener(app.fetch);
+    server.on("upgrade", (request, socket, head) => {
+      if (request.url?.split("?", 1)[0] === "/control") control.handleUpgrade(request, socket, head);
+      else if (!broker.handleUpgrade(request, socket, head)) socket.destroy();
+    });
+    const { port } = server.address() as AddressInfo;
+    return {
+      url: `${certificate ? "https" : "http"}://${options.host === "0.0.0.0" ? "localhost" : options.host}:${port}`,
+      tokens,
+      coordinator,
+      certificate,
+      async close() {
+        control.close();
+        broker.close();
+        server.closeAllConnections();
+        await new Promise((resolve) => server.close(resolve));
+        await store.close();
+        await unlock();
+      },
+    };
+  } catch (error) {
+    server.close();
+    throw error;
+  }
 }
 
 function listen(server: Server, { port, host }: ServerOptions): Promise<void> {
@@ -145,6 +153,11 @@ export function createApp({ coordinator, store, blobs, tokens, metrics, certific
         401,
       );
     };
+  const checkRunId = async (context: Context, next: Next) => {
+    const id = context.req.param("id") ?? "";
+    if (/^[\w-]+$/.test(id)) return next();
+    return context.json({ error: "a run's id has only letters, digits, '-' and '_'" }, 400);
+  };
   const owner = allow("owner");
   const member = allow("worker", "owner");
 
@@ -154,6 +167,9 @@ export function createApp({ coordinator, store, blobs, tokens, metrics, certific
     log.error({ error }, "a request failed");
     return context.json({ error: "the server failed; its log has the reason" }, 500);
   });
+
+  app.use("/api/runs/:id/*", owner, checkRunId);
+  app.get("/api/runs/:id", owner, checkRunId);
 
   app.get("/api/status", owner, (context) => {
     const { workers, run } = coordinator.snapshot();

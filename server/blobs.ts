@@ -16,8 +16,17 @@ export class BlobMismatch extends Error {
 export class Blobs {
   readonly #folder: string;
 
+  get #drafts(): string {
+    return join(this.#folder, "drafts");
+  }
+
   constructor(data: string) {
     this.#folder = join(data, "blobs");
+  }
+
+  /** Removes what a process that was killed left half written. */
+  async clearDrafts(): Promise<void> {
+    await rm(this.#drafts, { recursive: true, force: true });
   }
 
   path(hash: string): string {
@@ -66,7 +75,8 @@ export class Blobs {
   /** Writes beside the blob's place, then moves it there: a blob is there whole or not at all. */
   async #place(hash: string, write: (file: string) => Promise<void>): Promise<void> {
     const place = this.path(hash);
-    const draft = `${place}.${randomUUID()}`;
+    const draft = join(this.#drafts, randomUUID());
+    await mkdir(this.#drafts, { recursive: true });
     await mkdir(dirname(place), { recursive: true });
     try {
       await write(draft);

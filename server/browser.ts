@@ -1,5 +1,5 @@
 // Finds and starts a Chromium.
-import { accessSync, constants, existsSync, readdirSync } from "node:fs";
+import { accessSync, constants, existsSync, readdirSync, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { chromium, type Browser, type BrowserContext } from "playwright";
 import { CHROMIUM_FLAGS, SOFTWARE_ADAPTER_FLAG } from "./chromium-flags.ts";
@@ -45,15 +45,23 @@ export interface HeadlessBrowser {
 }
 
 export async function launchChromium(): Promise<HeadlessBrowser> {
-  const browser = await chromium.launch({
-    executablePath: requireBrowser(),
-    args: [...CHROMIUM_FLAGS, "--headless=new", ...(hasGpu() ? [] : [SOFTWARE_ADAPTER_FLAG])],
-    ignoreDefaultArgs: ["--headless"],
-    // Ending is the caller's: a worker says goodbye before its browser goes.
-    handleSIGINT: false,
-    handleSIGTERM: false,
-    handleSIGHUP: false,
-  });
+  const path = requireBrowser();
+  const browser = await chromium
+    .launch({
+      executablePath: path,
+      args: [...CHROMIUM_FLAGS, "--headless=new", ...(hasGpu() ? [] : [SOFTWARE_ADAPTER_FLAG])],
+      ignoreDefaultArgs: ["--headless"],
+      // Ending is the caller's: a worker says goodbye before its browser goes.
+      handleSIGINT: false,
+      handleSIGTERM: false,
+      handleSIGHUP: false,
+    })
+    .catch(() => {
+      throw new UserError(
+        `${path} does not start as a Chromium: set TRIBUTARY_CHROMIUM to one that does`,
+        EXIT.noGpu,
+      );
+    });
   const context = await browser.newContext({
     ignoreHTTPSErrors: true,
     permissions: ["microphone", "camera"],
@@ -71,7 +79,7 @@ export function hasGpu(): boolean {
 function isExecutable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
-    return true;
+    return statSync(path).isFile();
   } catch {
     return false;
   }

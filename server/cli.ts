@@ -42,6 +42,10 @@ async function runCommand(argv: string[]): Promise<number> {
           : "give a command: see tributary --help",
       );
     }
+    // What looks like a number came as one; each command reads its options itself.
+    for (const [name, value] of Object.entries(cli.options)) {
+      if (typeof value === "number") cli.options[name] = String(value);
+    }
     const code: unknown = await cli.runMatchedCommand();
     return typeof code === "number" ? code : EXIT.done;
   } catch (error) {

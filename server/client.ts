@@ -20,11 +20,8 @@ export async function callServer<T>(
       ...(body !== undefined && { "Content-Type": "application/json" }),
     },
     ...(body !== undefined && { body: JSON.stringify(body) }),
-  }).catch(() => {
-    throw new UserError(
-      `no server answers at ${origin}: start it with 'tributary serve', or correct --server`,
-      EXIT.failed,
-    );
+  }).catch((error: unknown) => {
+    throw unreachable(origin, error);
   });
   const json: unknown = await response.json().catch(() => null);
   if (response.ok) return schema.parse(json);
@@ -33,4 +30,23 @@ export async function callServer<T>(
     ? (failure.data.issues?.join("; ") ?? failure.data.error)
     : `status ${response.status}`;
   throw new UserError(`${origin}: ${reason}`);
+}
+
+const UNTRUSTED = [
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+];
+
+function unreachable(origin: string, error: unknown): UserError {
+  const cause = error instanceof Error && (error.cause as { code?: unknown } | undefined);
+  if (cause && UNTRUSTED.includes(String(cause.code))) {
+    return new UserError(
+      `the certificate of ${origin} is not trusted here: copy tls-certificate.pem from the server's data folder and set NODE_EXTRA_CA_CERTS to its path`,
+    );
+  }
+  return new UserError(
+    `no server answers at ${origin}: start it with 'tributary serve', or correct --server`,
+    EXIT.failed,
+  );
 }

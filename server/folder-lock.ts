@@ -1,11 +1,14 @@
 // One process a data folder: a lock file with the process's id.
 import { open, readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { resolve } from "node:path";
 import { UserError } from "./errors.ts";
+
+/** Locks of this process: another lock with its id is left from one that had the same id, as in a container. */
+const held = new Set<string>();
 
 /** Locks the folder and returns how to unlock it. A lock whose process is gone is taken over. @throws UserError */
 export async function lockFolder(folder: string): Promise<() => Promise<void>> {
-  const path = join(folder, "lock");
+  const path = resolve(folder, "lock");
   for (;;) {
     const file = await open(path, "wx").catch((error: NodeJS.ErrnoException) => {
       if (error.code === "EEXIST") return null;
@@ -14,10 +17,14 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
     if (file) {
       await file.writeFile(String(process.pid));
       await file.close();
-      return () => rm(path, { force: true });
+      held.add(path);
+      return async () => {
+        held.delete(path);
+        await rm(path, { force: true });
+      };
     }
     const holder = Number(await readFile(path, "utf8").catch(() => ""));
-    if (isAlive(holder)) {
+    if (holder === process.pid ? held.has(path) : isAlive(holder)) {
       throw new UserError(
         `the data folder '${folder}' is in use by process ${holder}: stop it, or give another with --data`,
       );

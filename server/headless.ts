@@ -54,16 +54,30 @@ async function joinSite(page: Page, { server, site, token }: WorkerOptions): Pro
     console.error(`worker of site ${site}: the page crashed`);
     void page.context().browser()?.close();
   });
-  await page.goto(`${server}/worker?site=${encodeURIComponent(site)}#token=${encodeURIComponent(token)}`);
-  const settled = await page.waitForFunction(
-    (joined) => {
-      const { phase } = document.body.dataset;
-      if (!phase || ![...joined, "unsupported", "refused"].includes(phase)) return null;
-      return { phase, problem: document.querySelector("[role=alert]")?.textContent ?? "" };
-    },
-    JOINED,
-    { timeout: JOIN_TIMEOUT_MS },
-  );
+  await page
+    .goto(`${server}/worker?site=${encodeURIComponent(site)}#token=${encodeURIComponent(token)}`)
+    .catch(() => {
+      throw new UserError(
+        `no server answers at ${server}: start it with 'tributary serve', or correct --server`,
+        EXIT.failed,
+      );
+    });
+  const settled = await page
+    .waitForFunction(
+      (joined) => {
+        const { phase } = document.body.dataset;
+        if (!phase || ![...joined, "unsupported", "refused"].includes(phase)) return null;
+        return { phase, problem: document.querySelector("[role=alert]")?.textContent ?? "" };
+      },
+      JOINED,
+      { timeout: JOIN_TIMEOUT_MS },
+    )
+    .catch(() => {
+      throw new UserError(
+        `worker of site ${site}: the page did not join in ${JOIN_TIMEOUT_MS / 1000} s`,
+        EXIT.failed,
+      );
+    });
   const state = await settled.jsonValue();
   if (state && !JOINED.includes(state.phase)) {
     const exitCode = state.phase === "unsupported" ? EXIT.noGpu : EXIT.badInput;

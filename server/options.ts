@@ -2,12 +2,12 @@
 import { SiteName } from "../core/protocol/control.ts";
 import { UserError } from "./errors.ts";
 
-export function parsePort(value: string | number): number {
+export function parsePort(value: string): number {
   return parseCount("--port", value, 0, 65535);
 }
 
 /** @throws UserError naming the option and the range */
-export function parseCount(option: string, value: string | number, least: number, most: number): number {
+export function parseCount(option: string, value: string, least: number, most: number): number {
   const count = Number(value);
   if (Number.isInteger(count) && count >= least && count <= most) return count;
   throw new UserError(`${option} is '${value}': give a whole number from ${least} to ${most}`);

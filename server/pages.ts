@@ -1,6 +1,6 @@
 // Serves the built pages. In a clone they are built when they are missing or older than their sources.
 import { existsSync } from "node:fs";
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Context } from "hono";
@@ -23,7 +23,16 @@ export async function ensurePages(): Promise<void> {
   const page = await stat(join(built, "index.html")).catch(() => null);
   if (page && page.mtimeMs >= (await newestSource())) return;
   const { build } = await import("vite");
-  await build({ configFile: join(root, "vite.config.ts"), root: join(root, "web"), logLevel: "error" });
+  // Built beside, then moved: a build that fails leaves the pages there were.
+  const draft = `${built}.${process.pid}`;
+  await build({
+    configFile: join(root, "vite.config.ts"),
+    root: join(root, "web"),
+    build: { outDir: draft },
+    logLevel: "error",
+  });
+  await rm(built, { recursive: true, force: true });
+  await rename(draft, built);
 }
 
 async function newestSource(): Promise<number> {

@@ -3,7 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { asc, desc, eq } from "drizzle-orm";
-import { integer, jsonb, pgTable, primaryKey, serial, text, timestamp } from "drizzle-orm/pg-core";
+import { integer, jsonb, pgTable, serial, text, timestamp } from "drizzle-orm/pg-core";
 import { drizzle, type PgliteDatabase } from "drizzle-orm/pglite";
 import type { RunConfig } from "../core/model/config.ts";
 import type { RunEvent, RunStatus } from "../core/protocol/events.ts";
@@ -18,26 +18,27 @@ const runs = pgTable("runs", {
   created: timestamp({ withTimezone: true }).notNull().defaultNow(),
 });
 
-const events = pgTable(
-  "events",
-  { run: text().notNull(), seq: integer().notNull(), event: jsonb().$type<RunEvent>().notNull() },
-  (table) => [primaryKey({ columns: [table.run, table.seq] })],
-);
+const events = pgTable("events", {
+  seq: serial().primaryKey(),
+  run: text().notNull(),
+  event: jsonb().$type<RunEvent>().notNull(),
+});
 
-const TABLES = `
+const SET_UP = `
   create table if not exists runs (
     id text primary key, number serial not null, config jsonb not null, status text not null default 'waiting',
     step integer not null default 0, checkpoint text, created timestamptz not null default now());
   create table if not exists events (
-    run text not null references runs(id), seq integer not null, event jsonb not null, primary key (run, seq));`;
+    seq serial primary key, run text not null references runs(id), event jsonb not null);
+  create index if not exists events_by_run on events (run, seq);
+  -- A run whose server ended under it: its checkpoints are there to start from.
+  update runs set status = 'stopped' where status in ('waiting', 'preparing', 'training', 'paused');`;
 
 export type StoredRun = typeof runs.$inferSelect;
 
 export class Store {
   readonly #client: PGlite;
   readonly #db: PgliteDatabase;
-  /** Number of the next event of each run. */
-  readonly #next = new Map<string, number>();
 
   private constructor(client: PGlite) {
     this.#client = client;
@@ -48,7 +49,7 @@ export class Store {
     const folder = join(data, "db");
     await mkdir(folder, { recursive: true });
     const client = await PGlite.create(folder);
-    await client.exec(TABLES);
+    await client.exec(SET_UP);
     return new Store(client);
   }
 
@@ -72,9 +73,7 @@ export class Store {
   }
 
   async addEvent(run: string, event: RunEvent): Promise<void> {
-    const seq = this.#next.get(run) ?? 0;
-    this.#next.set(run, seq + 1);
-    await this.#db.insert(events).values({ run, seq, event });
+    await this.#db.insert(events).values({ run, event });
   }
 
   /** Oldest first. */

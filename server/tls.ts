@@ -21,13 +21,21 @@ export async function openCertificate(data: string): Promise<Certificate> {
   const stored = await Promise.all([readFile(paths.key, "utf8"), readFile(paths.pem, "utf8")]).catch(
     () => null,
   );
-  const [key, pem] = stored ?? (await makeCertificate());
-  if (!stored) {
+  const fits = stored !== null && isCurrent(stored[1]);
+  const [key, pem] = fits ? stored : await makeCertificate();
+  if (!fits) {
     await writeFile(paths.key, key, { mode: 0o600 });
     await writeFile(paths.pem, pem);
   }
   const publicKey = new X509Certificate(pem).publicKey.export({ type: "spki", format: "der" });
   return { key, pem, spki: createHash("sha256").update(publicKey).digest("base64") };
+}
+
+/** Whether the certificate is still valid tomorrow, and for every address of this machine. */
+function isCurrent(pem: string): boolean {
+  const certificate = new X509Certificate(pem);
+  const tomorrow = Date.now() + 24 * 3600 * 1000;
+  return Date.parse(certificate.validTo) > tomorrow && lanAddresses().every((ip) => certificate.checkIP(ip));
 }
 
 async function makeCertificate(): Promise<[key: string, pem: string]> {

@@ -3,6 +3,7 @@ import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { UserError } from "./errors.ts";
 
 const TokenFile = z.strictObject({ owner: z.string().min(20), worker: z.string().min(20) });
 export type TokenPair = z.infer<typeof TokenFile>;
@@ -21,11 +22,8 @@ export class Tokens {
   static async open(data: string): Promise<Tokens> {
     const path = join(data, "tokens.json");
     const stored = await readFile(path, "utf8").catch(() => null);
-    if (stored !== null) return new Tokens(TokenFile.parse(JSON.parse(stored)));
-    const fresh = {
-      owner: randomBytes(18).toString("base64url"),
-      worker: randomBytes(18).toString("base64url"),
-    };
+    if (stored !== null) return new Tokens(parseTokens(path, stored));
+    const fresh = { owner: makeToken("owner"), worker: makeToken("worker") };
     await mkdir(data, { recursive: true });
     await writeFile(path, JSON.stringify(fresh), { mode: 0o600 });
     return new Tokens(fresh);
@@ -35,6 +33,19 @@ export class Tokens {
     if (token && same(token, this.owner)) return "owner";
     if (token && same(token, this.worker)) return "worker";
     return null;
+  }
+}
+
+/** Begins with a letter: on a command line it must look neither like an option nor like a number. */
+function makeToken(role: Role): string {
+  return `${role}-${randomBytes(16).toString("hex")}`;
+}
+
+function parseTokens(path: string, text: string): TokenPair {
+  try {
+    return TokenFile.parse(JSON.parse(text));
+  } catch {
+    throw new UserError(`${path} is damaged: delete it, and new tokens are made at the next start`);
   }
 }
 

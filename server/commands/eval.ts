@@ -7,7 +7,7 @@ import { parseCount } from "../options.ts";
 
 interface Options {
   text?: string;
-  context?: string | number;
+  context?: string;
   json?: boolean;
 }
 

@@ -13,7 +13,7 @@ import { readConfig } from "../read-config.ts";
 
 interface Options {
   sites?: string;
-  port: string | number;
+  port: string;
   data: string;
   json?: boolean;
 }
@@ -24,7 +24,7 @@ export function register(cli: CAC): void {
   cli
     .command("local <config>", "Run a configuration on headless workers of this machine")
     .option("--sites <list>", "NAME:COUNT for each site, such as a:2,b:2")
-    .option("--port <port>", "Port of the server; 0 takes any free one", { default: 0 })
+    .option("--port <port>", "Port of the server; 0 takes any free one", { default: "0" })
     .option("--data <folder>", "Folder for runs and checkpoints", { default: "tributary-data" })
     .option("--json", "Print one JSON object a line")
     .action(local);

@@ -7,7 +7,7 @@ import { parsePort } from "../options.ts";
 import { lanAddresses } from "../tls.ts";
 
 interface Options {
-  port: string | number;
+  port: string;
   data: string;
   host?: string;
   tls?: boolean;
@@ -16,7 +16,7 @@ interface Options {
 export function register(cli: CAC): void {
   cli
     .command("serve", "Serve the pages, plan and commit runs")
-    .option("--port <port>", "Port for everything", { default: 8787 })
+    .option("--port <port>", "Port for everything", { default: "8787" })
     .option("--data <folder>", "Folder for runs, checkpoints and tokens", { default: "tributary-data" })
     .option("--host <address>", "Address to listen on; localhost without --tls, all addresses with it")
     .option("--tls", "Serve https with a self-signed certificate, for GPU machines in the local network")

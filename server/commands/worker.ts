@@ -9,7 +9,7 @@ interface Options {
   server?: string;
   token?: string;
   site?: string;
-  count: string | number;
+  count: string;
 }
 
 export function register(cli: CAC): void {
@@ -18,7 +18,7 @@ export function register(cli: CAC): void {
     .option("--server <url>", "Address of the server; a link that `serve` printed holds the token too")
     .option("--site <name>", "Site to join: workers of one site have fast links between them")
     .option("--token <token>", "The worker token that `serve` printed")
-    .option("--count <n>", "How many, a browser each", { default: 1 })
+    .option("--count <n>", "How many, a browser each", { default: "1" })
     .action(work);
 }
 

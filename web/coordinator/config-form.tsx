@@ -1,81 +1,108 @@
 // A run's configuration to fill in: the fields most people change, and the whole of it as JSON.
-import { useState } from "preact/hooks";
-import demo from "../../core/model/demo.json";
-import { describeIssues, RunConfig } from "../../core/model/config.ts";
+import { useRef, useState } from "preact/hooks";
+import { describeIssues, RunConfig, type ModelConfig } from "../../core/model/config.ts";
 import { parameterSpace } from "../../core/model/parameters.ts";
 import { Field } from "../ui/field.tsx";
 import { formatCount } from "../ui/format.ts";
-import { CONFIG_FIELDS, readField, writeField } from "./config-fields.ts";
-import { callApi } from "./connection.ts";
-import { snapshot } from "./state.ts";
+import { callApi } from "./api.ts";
+import { FIELD_GROUPS, fieldText, sortProblems, writeField, type ConfigField } from "./config-fields.ts";
+import { configText, snapshot } from "./state.ts";
+
+/** Past this the list of tensors itself is too long to make at every key press. */
+const MOST_LAYERS = 10_000;
 
 export function ConfigForm() {
-  const [text, setText] = useState(JSON.stringify(demo, null, 2));
+  const [typed, setTyped] = useState<ReadonlyMap<string, string>>(new Map());
   const [refusals, setRefusals] = useState<readonly string[]>([]);
   const [busy, setBusy] = useState(false);
-  const json = parse(text);
-  const parsed = RunConfig.safeParse(json.value);
-  const problems = json.error ? [json.error] : parsed.success ? [] : describeIssues(parsed.error);
-  const errorOf = (path: string) =>
-    problems.find((problem) => problem.startsWith(`${path}: `))?.slice(path.length + 2);
-  const workers = snapshot.value.workers.length;
-
+  // Fields keep showing the last JSON that could be read while the text is being mended.
+  const readable = useRef<unknown>(null);
+  const json = parseJson(configText.value);
+  if (json.ok) readable.current = json.value;
+  const parsed = RunConfig.safeParse(json.ok ? json.value : null);
+  const { byPath, others } = sortProblems(
+    !json.ok ? [json.problem] : parsed.success ? [] : describeIssues(parsed.error),
+  );
+  const write = (text: string) => {
+    configText.value = text;
+    setRefusals([]);
+  };
+  const writeTyped = (field: ConfigField, text: string) => {
+    setTyped(new Map(typed).set(field.path, text));
+    write(JSON.stringify(writeField(readable.current, field, text), null, 2));
+  };
   const start = async (event: Event) => {
     event.preventDefault();
     setBusy(true);
-    const answer = await callApi("POST", "/api/runs", json.value);
+    const answer = await callApi("POST", "/api/runs", json.ok ? json.value : null);
     setRefusals(answer.ok ? [] : answer.problems);
     setBusy(false);
   };
   return (
     <form class="panel" onSubmit={(event) => void start(event)} noValidate>
       <h2>Start a run</h2>
-      <div class="fields">
-        {CONFIG_FIELDS.map((field) => (
-          <Field
-            key={field.path}
-            label={field.label}
-            value={readField(json.value, field.path)}
-            error={errorOf(field.path)}
-            onInput={(value) => setText(JSON.stringify(writeField(json.value, field, value), null, 2))}
-          />
+      {FIELD_GROUPS.map(({ title, fields }) => (
+        <fieldset key={title} disabled={!json.ok}>
+          <legend>{title}</legend>
+          <div class="fields">
+            {fields.map((field) => (
+              <Field
+                key={field.path}
+                label={field.label}
+                wide={field.wide ?? false}
+                value={fieldText(readable.current, field, typed.get(field.path))}
+                error={byPath.get(field.path)}
+                onInput={(text) => writeTyped(field, text)}
+              />
+            ))}
+          </div>
+        </fieldset>
+      ))}
+      <details>
+        <summary>The whole configuration as JSON</summary>
+        <textarea
+          rows={24}
+          spellcheck={false}
+          aria-label="The whole configuration as JSON"
+          aria-invalid={others.length > 0 || byPath.size > 0}
+          value={configText.value}
+          onInput={(event) => write(event.currentTarget.value)}
+        />
+      </details>
+      <div class="error" aria-live="polite">
+        {[...others, ...refusals].map((problem) => (
+          <p key={problem}>{problem}</p>
         ))}
       </div>
-      <details>
-        <summary>The whole configuration</summary>
-        <label>
-          <span>JSON</span>
-          <textarea
-            rows={24}
-            spellcheck={false}
-            value={text}
-            aria-invalid={problems.length > 0}
-            onInput={(event) => setText(event.currentTarget.value)}
-          />
-        </label>
-      </details>
-      <ul class="error" aria-live="polite">
-        {[...problems, ...refusals].map((problem) => (
-          <li key={problem}>{problem}</li>
-        ))}
-      </ul>
-      <p class="soft">
-        {parsed.success && `${formatCount(parameterSpace(parsed.data.model).parameters)} parameters. `}
-        {workers === 0
-          ? "The run will wait for its first worker."
-          : `${workers} worker${workers === 1 ? "" : "s"} will take part.`}
-      </p>
-      <button class="primary" type="submit" disabled={busy || problems.length > 0}>
-        {busy ? "Starting" : "Start"}
-      </button>
+      <div class="row">
+        <button class="primary" type="submit" disabled={busy || !parsed.success}>
+          {busy ? "Starting" : "Start"}
+        </button>
+        <span class="soft">
+          {parsed.success
+            ? `${describeSize(parsed.data.model)}, ${describeCrew()}`
+            : "Mend what is marked first."}
+        </span>
+      </div>
     </form>
   );
 }
 
-function parse(text: string): { value: unknown; error: string | null } {
+function parseJson(text: string): { ok: true; value: unknown } | { ok: false; problem: string } {
   try {
-    return { value: JSON.parse(text), error: null };
+    return { ok: true, value: JSON.parse(text) };
   } catch (error) {
-    return { value: null, error: `not JSON: ${(error as Error).message}` };
+    return { ok: false, problem: `the JSON cannot be read: ${(error as Error).message}` };
   }
+}
+
+function describeSize(model: ModelConfig): string {
+  if (model.layers > MOST_LAYERS) return `more than ${formatCount(MOST_LAYERS)} layers`;
+  return `${formatCount(parameterSpace(model).parameters)} parameters`;
+}
+
+function describeCrew(): string {
+  const { length } = snapshot.value.workers;
+  if (length === 0) return "waits for its first worker";
+  return `${length} worker${length === 1 ? "" : "s"}`;
 }

@@ -1,33 +1,53 @@
 // An event of a run as a sentence.
 import type { RunEvent } from "../../core/protocol/events.ts";
-import { formatCount } from "../ui/format.ts";
+import { formatBytes, formatCount } from "../ui/format.ts";
+
+export interface EventWords {
+  readonly words: string;
+  /** Lines that belong to it. */
+  readonly details: readonly string[];
+  readonly wrong: boolean;
+}
 
 /** Null for steps: the chart shows them. */
-export function describeEvent(event: RunEvent): string | null {
+export function describeEvent(event: RunEvent): EventWords | null {
+  const say = (words: string, details: readonly string[] = [], wrong = false): EventWords => ({
+    words,
+    details,
+    wrong,
+  });
   switch (event.event) {
     case "step":
       return null;
     case "started":
-      return `Run ${event.run} started: ${formatCount(event.parameters)} parameters`;
+      return say(`Run ${event.run} started with ${formatCount(event.parameters)} parameters.`);
     case "plan":
-      return `Plan ${event.generation}: ${event.lines.join("; ")}`;
+      return say(`Plan ${event.generation} is in force.`, event.lines);
     case "worker":
-      return `Worker ${event.worker} ${event.state}`;
+      return say(`Worker ${event.worker} ${event.state}.`);
     case "valid":
-      return `Step ${event.step}: validation loss ${event.loss.toFixed(4)}`;
+      return say(`Validation loss ${event.loss.toFixed(4)} after step ${event.step}.`);
     case "sample":
-      return `Step ${event.step}: a new sample`;
+      return say(`A sample was written after step ${event.step}.`);
     case "checkpoint":
-      return `Checkpoint ${event.checkpoint}`;
+      return say(`Checkpoint ${event.checkpoint} was saved after step ${event.step}.`);
     case "recovered":
-      return `${event.reason}; going on after step ${event.step}`;
+      return say(`Goes on after step ${event.step}: ${event.reason}.`, [], true);
     case "paused":
-      return event.paused ? "Paused" : "Resumed";
+      return say(event.paused ? "The run was paused." : "The run was resumed.");
     case "failed":
-      return `Failed: ${event.message}`;
+      return say(`The run failed: ${event.message}`, [], true);
     case "stopped":
-      return `Stopped after step ${event.step}`;
+      return say(`The run was stopped after step ${event.step}.`);
     case "done":
-      return `Done: ${event.steps} steps, loss ${event.loss?.toFixed(4) ?? "–"}, validation loss ${event.validLoss?.toFixed(4) ?? "–"}`;
+      return say(`The run is done: ${formatCount(event.steps)} steps.`, [
+        `loss ${formatLoss(event.loss)}, validation loss ${formatLoss(event.validLoss)}`,
+        `site links ${formatBytes(event.siteBytes)}, wide links ${formatBytes(event.wideBytes)}`,
+        `steps done again ${event.stepsRetried}, workers lost ${event.workersLost}`,
+      ]);
   }
+}
+
+function formatLoss(loss: number | null): string {
+  return loss?.toFixed(4) ?? "–";
 }

@@ -1,89 +1,62 @@
 // The coordinator page: sites and workers, the run on show, and a form to start the next one.
+import { effect } from "@preact/signals";
 import { render } from "preact";
-import { useState } from "preact/hooks";
 import "../ui/theme.css";
-import { Field } from "../ui/field.tsx";
+import { Notice } from "../ui/notice.tsx";
+import { PageBar } from "../ui/page-bar.tsx";
 import { ConfigForm } from "./config-form.tsx";
 import { connect } from "./connection.ts";
-import { describeEvent } from "./describe-event.ts";
+import { describeRunState, isEnded } from "./describe-state.ts";
+import { EventsPanel } from "./events-panel.tsx";
 import { RunPanel } from "./run-panel.tsx";
 import { Sites } from "./sites.tsx";
-import { connection, events, snapshot, token } from "./state.ts";
-
-const ENDED = ["done", "stopped", "failed"];
+import { connection, snapshot } from "./state.ts";
+import { TokenForm } from "./token-form.tsx";
 
 function CoordinatorPage() {
   const now = connection.value;
-  const { run } = snapshot.value;
-  const refused = typeof now === "object" ? now.refused : null;
   return (
     <>
-      <header class="bar">
-        <h1>Tributary</h1>
-        <span class="soft" aria-live="polite">
-          {now === "lost" ? "no connection to the server, trying again" : location.host}
-        </span>
-      </header>
+      <PageBar title="Tributary">
+        <span class="soft small end">{location.host}</span>
+      </PageBar>
       <main>
-        {refused && (
-          <div class="alert" role="alert">
-            <strong>Refused.</strong> {refused}
-          </div>
+        {now.kind === "lost" && (
+          <Notice
+            title="No connection to the server"
+            advice={`Trying ${location.host} again in ${now.retrySeconds} s. What is shown may be old.`}
+          />
         )}
-        {(now === "no token" || refused) && <TokenForm />}
-        {(now === "open" || now === "lost") && (
-          <>
-            <RunPanel />
-            <div class="columns">
-              <Sites />
-              {(!run || ENDED.includes(run.status)) && <ConfigForm />}
-              {run && <Events />}
-            </div>
-          </>
-        )}
+        {now.kind === "refused" && <Notice title="The server refused this page" advice={now.reason} />}
+        {now.kind === "connecting" && <p class="soft">Connecting to {location.host}</p>}
+        {(now.kind === "no token" || now.kind === "refused") && <TokenForm />}
+        {(now.kind === "open" || now.kind === "lost") && <Dashboard />}
       </main>
     </>
   );
 }
 
-function Events() {
-  const lines = events.value.map(describeEvent).filter((line) => line !== null);
+function Dashboard() {
+  const { run } = snapshot.value;
   return (
-    <section class="panel">
-      <h2>Events</h2>
-      <ul class="log">
-        {lines.toReversed().map((line, i) => (
-          <li key={lines.length - i}>{line}</li>
-        ))}
-      </ul>
-    </section>
-  );
-}
-
-function TokenForm() {
-  const [text, setText] = useState("");
-  const submit = (event: Event) => {
-    event.preventDefault();
-    token.value = text.trim();
-    history.replaceState(null, "", `#token=${token.value}`);
-    connection.value = "connecting";
-    connect();
-  };
-  return (
-    <form class="panel" onSubmit={submit}>
-      <h2>Who are you?</h2>
-      <p class="soft">
-        Open the coordinator link that <code>tributary serve</code> printed, or paste its token here.
-      </p>
-      <Field label="Owner token" value={text} onInput={setText} />
-      <div class="actions">
-        <button class="primary" type="submit" disabled={text.trim() === ""}>
-          Go on
-        </button>
+    <div class="columns">
+      <div class="column">
+        {run && <RunPanel run={run} />}
+        {(!run || isEnded(run.status)) && <ConfigForm />}
       </div>
-    </form>
+      <div class="column">
+        <Sites />
+        {run && <EventsPanel />}
+      </div>
+    </div>
   );
 }
 
+effect(() => {
+  const { run } = snapshot.value;
+  const words =
+    run && (isEnded(run.status) ? describeRunState(run.status).words : `${run.step}/${run.config.steps}`);
+  document.title = [words, run?.id, "Tributary"].filter(Boolean).join(" · ");
+});
 render(<CoordinatorPage />, document.getElementById("app")!);
-connect();
+if (connection.value.kind === "connecting") connect();

@@ -1,79 +1,78 @@
 // The run on show: how it goes, and what can be done with it.
 import { ByteTable } from "../ui/byte-table.tsx";
+import { Figures } from "../ui/figures.tsx";
 import { formatCount, formatDuration } from "../ui/format.ts";
-import { callApi, download } from "./connection.ts";
+import { Notice } from "../ui/notice.tsx";
+import { StateLabel } from "../ui/state-label.tsx";
+import type { RunView } from "../../core/protocol/events.ts";
+import { Actions, type Action } from "./actions.tsx";
+import { callApi, download } from "./api.ts";
+import { describeRunState, isEnded } from "./describe-state.ts";
 import { LossChart } from "./loss-chart.tsx";
-import { samples, snapshot, steps, validations } from "./state.ts";
+import { speedOf } from "./run-log.ts";
+import { events, results } from "./state.ts";
 
-const ENDED = ["done", "stopped", "failed"];
 const FILES = ["model.safetensors", "config.json", "tokenizer.json"];
-const SPEED_STEPS = 10;
 
-export function RunPanel() {
-  const { run } = snapshot.value;
-  if (!run) return null;
-  const last = steps.value.at(-1);
-  const recent = steps.value.slice(-SPEED_STEPS);
-  const seconds = recent.reduce((sum, step) => sum + step.seconds, 0);
-  const tokens = recent.reduce((sum, step) => sum + step.tokens, 0);
-  const left = recent.length > 0 ? ((run.config.steps - run.step) * seconds) / recent.length : 0;
-  const sample = samples.value.at(-1);
-  const wish = (path: string) => () => void callApi("POST", `/api/runs/${run.id}/${path}`);
+export function RunPanel({ run }: { readonly run: RunView }) {
+  const { step, config, status } = run;
+  const { steps, samples } = results.value;
+  const sample = samples.at(-1);
+  const failure = events.value.findLast((event) => event.event === "failed");
   return (
     <section class="panel">
-      <h2>
-        Run {run.id}:{" "}
-        <span class="state" aria-live="polite">
-          {run.status}
-        </span>
-      </h2>
-      <progress max={run.config.steps} value={run.step} aria-label="steps done" />
-      <dl class="figures">
-        <Figure name="Step" value={`${run.step} / ${run.config.steps}`} />
-        <Figure name="Loss" value={last?.loss.toFixed(4) ?? "–"} />
-        <Figure name="Validation loss" value={validations.value.at(-1)?.loss.toFixed(4) ?? "–"} />
-        <Figure name="Tokens/s" value={seconds > 0 ? formatCount(tokens / seconds) : "–"} />
-        <Figure name="Gradient norm" value={last?.gradNorm.toFixed(3) ?? "–"} />
-        {!ENDED.includes(run.status) && (
-          <Figure name="Time left" value={left > 0 ? formatDuration(left) : "–"} />
-        )}
-      </dl>
-      <LossChart key={run.id} />
+      <div class="row apart">
+        <h2>Run {run.id}</h2>
+        <div role="status">
+          <StateLabel {...describeRunState(status)} />
+        </div>
+      </div>
+      {status === "failed" && failure && <Notice title="The run failed" advice={failure.message} />}
+      <progress max={config.steps} value={step} aria-label={`step ${step} of ${config.steps}`} />
+      <Figures figures={figuresOf(run)} />
+      {!isEnded(status) && <Actions actions={wishesOf(run)} />}
+      {steps.length > 0 && <LossChart key={run.id} />}
       {sample && (
-        <>
+        <div class="group">
           <h3>Sample after step {sample.step}</h3>
           <pre>{sample.text}</pre>
-        </>
+        </div>
       )}
-      <h3>Bytes on data channels</h3>
-      <ByteTable site={run.siteBytesBy} wide={run.wideBytesBy} />
-      <div class="actions">
-        {!ENDED.includes(run.status) && (
-          <>
-            <button type="button" onClick={wish(run.status === "paused" ? "resume" : "pause")}>
-              {run.status === "paused" ? "Resume" : "Pause"}
-            </button>
-            <button type="button" onClick={wish("stop")}>
-              Stop and save
-            </button>
-          </>
-        )}
-        {run.checkpoint &&
-          FILES.map((name) => (
-            <button type="button" key={name} onClick={() => void download(run.id, name)}>
-              Download {name}
-            </button>
-          ))}
+      <div class="group">
+        <h3>Sent over data channels</h3>
+        <ByteTable site={run.siteBytesBy} wide={run.wideBytesBy} />
       </div>
+      {run.checkpoint && (
+        <div class="group">
+          <h3>Files of checkpoint {run.checkpoint}</h3>
+          <Actions actions={FILES.map((name) => [name, () => download(run.id, name)])} />
+        </div>
+      )}
     </section>
   );
 }
 
-function Figure({ name, value }: { readonly name: string; readonly value: string }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{value}</dd>
-    </div>
-  );
+function wishesOf({ id, status }: RunView): Action[] {
+  const wish = (name: "pause" | "resume" | "stop") => () => callApi("POST", `/api/runs/${id}/${name}`);
+  return [
+    status === "paused" ? ["Resume", wish("resume")] : ["Pause", wish("pause")],
+    ["Stop and save", wish("stop")],
+  ];
+}
+
+function figuresOf({ step, config, status }: RunView): [string, string][] {
+  const { steps, validations } = results.value;
+  const last = steps.at(-1);
+  const speed = speedOf(steps);
+  const figures: [string, string][] = [
+    ["Step", `${formatCount(step)} of ${formatCount(config.steps)}`],
+    ["Loss", last?.loss.toFixed(4) ?? "–"],
+    ["Validation loss", validations.at(-1)?.loss.toFixed(4) ?? "–"],
+    ["Gradient norm", last?.gradNorm.toFixed(3) ?? "–"],
+    ["Tokens/s", speed ? formatCount(speed.tokensPerSecond) : "–"],
+  ];
+  if (!isEnded(status)) {
+    figures.push(["Time left", speed ? formatDuration((config.steps - step) * speed.secondsPerStep) : "–"]);
+  }
+  return figures;
 }

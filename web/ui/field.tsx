@@ -1,31 +1,34 @@
-// A labelled input with its error beside it.
+// A labelled input with its error under it.
 import { useId } from "preact/hooks";
 
 export interface FieldProps {
   readonly label: string;
   readonly value: string;
-  readonly error?: string | undefined;
   readonly onInput: (value: string) => void;
+  readonly error?: string | undefined;
+  /** Takes two columns of a form. */
+  readonly wide?: boolean;
 }
 
-export function Field({ label, value, error, onInput }: FieldProps) {
+export function Field({ label, value, onInput, error, wide = false }: FieldProps) {
   const id = useId();
   return (
-    <div class="field">
-      <label>
-        <span>{label}</span>
-        <input
-          type="text"
-          value={value}
-          aria-invalid={error !== undefined}
-          {...(error && { "aria-describedby": id })}
-          onInput={(event) => onInput(event.currentTarget.value)}
-        />
-      </label>
+    <div class={wide ? "field wide" : "field"}>
+      <label for={id}>{label}</label>
+      <input
+        id={id}
+        value={value}
+        autocomplete="off"
+        autocapitalize="off"
+        spellcheck={false}
+        aria-invalid={error !== undefined}
+        aria-describedby={error ? `${id}-error` : undefined}
+        onInput={(event) => onInput(event.currentTarget.value)}
+      />
       {error && (
-        <span class="error" id={id}>
+        <p class="error" id={`${id}-error`}>
           {error}
-        </span>
+        </p>
       )}
     </div>
   );

@@ -1,15 +1,18 @@
 // Numbers as people read them.
 
+const BYTE_UNITS = ["kB", "MB", "GB", "TB"];
+
 /** 1234567 -> "1.2 MB" (decimal units). */
 export function formatBytes(bytes: number): string {
-  const units = ["B", "kB", "MB", "GB", "TB"];
-  let value = bytes;
+  if (bytes < 1000) return `${bytes} B`;
+  let value = bytes / 1000;
   let unit = 0;
-  while (value >= 1000 && unit < units.length - 1) {
+  // What one decimal would round up to 1000.0 belongs to the next unit.
+  while (value >= 999.95 && unit < BYTE_UNITS.length - 1) {
     value /= 1000;
     unit++;
   }
-  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+  return `${value.toFixed(1)} ${BYTE_UNITS[unit]}`;
 }
 
 /** 1234.6 -> "1,235" */

@@ -2,64 +2,50 @@
 import { effect } from "@preact/signals";
 import { render } from "preact";
 import "../ui/theme.css";
+import { Notice } from "../ui/notice.tsx";
+import { PageBar } from "../ui/page-bar.tsx";
+import { StateLabel } from "../ui/state-label.tsx";
+import { PHASES } from "./components/describe-phase.ts";
 import { JoinForm } from "./components/join-form.tsx";
+import { Log } from "./components/log.tsx";
 import { MachineFacts } from "./components/machine-facts.tsx";
 import { Work } from "./components/work.tsx";
 import { startSession } from "./session.ts";
-import { state, type Phase } from "./state.ts";
+import { state } from "./state.ts";
 
-const PHASES: Record<Phase, string> = {
-  checking: "looking for a GPU",
-  unsupported: "cannot take part",
-  form: "ready to join",
-  joining: "joining",
-  idle: "waiting for a run",
-  loading: "loading its part of the model",
-  training: "training",
-  paused: "paused",
-  refused: "refused",
-  left: "left",
-  disconnected: "not connected",
-};
+const FORM_PHASES = new Set(["form", "refused", "left"]);
+const JOINED_PHASES = new Set(["idle", "loading", "training", "paused"]);
 
 function WorkerPage() {
-  const { phase, problem, log } = state.value;
+  const { phase, problem } = state.value;
   return (
     <>
-      <header class="bar">
-        <h1>Tributary worker</h1>
-        <span class="state" aria-live="polite">
-          {PHASES[phase]}
-        </span>
-      </header>
-      <main>
-        {problem && (
-          <div class="alert" role="alert">
-            <strong>{problem.title}.</strong> {problem.advice}
-          </div>
-        )}
-        {(phase === "form" || phase === "refused" || phase === "left") && <JoinForm />}
-        <div class="columns">
-          <MachineFacts />
-          <Work />
+      <PageBar title="Tributary worker">
+        <div role="status">
+          <StateLabel {...PHASES[phase]} />
         </div>
-        <section class="panel">
-          <h2>Log</h2>
-          <ul class="log">
-            {log.toReversed().map((line) => (
-              <li key={line}>{line}</li>
-            ))}
-          </ul>
-        </section>
+        <span class="soft small end">{location.host}</span>
+      </PageBar>
+      <main>
+        {problem && <Notice {...problem} />}
+        <div class="columns">
+          <div class="column">
+            {FORM_PHASES.has(phase) && <JoinForm />}
+            {JOINED_PHASES.has(phase) && <Work />}
+            <Log />
+          </div>
+          <MachineFacts />
+        </div>
       </main>
     </>
   );
 }
 
 effect(() => {
-  const { phase, site } = state.value;
+  const { phase, site, run, step, steps } = state.value;
   document.body.dataset.phase = phase;
-  document.title = `${PHASES[phase]}${site ? ` · site ${site}` : ""} · Tributary`;
+  const words = run && phase === "training" ? `${step}/${steps}` : PHASES[phase].words;
+  document.title = [words, site && `site ${site}`, "Tributary"].filter(Boolean).join(" · ");
 });
 render(<WorkerPage />, document.getElementById("app")!);
 startSession();

@@ -8,12 +8,13 @@ import { state } from "../state.ts";
 export function JoinForm() {
   const [site, setSite] = useState(state.value.site);
   const [name, setName] = useState(state.value.name);
-  const [token, setToken] = useState("");
+  const [token, setToken] = useState(new URLSearchParams(location.hash.slice(1)).get("token") ?? "");
   const [tried, setTried] = useState(false);
   const errors = {
     site: SiteName.safeParse(site).error?.issues[0]?.message,
-    name: name.trim() === "" ? "give this machine a name" : undefined,
-    token: token.trim() === "" ? "paste the token that `tributary serve` printed" : undefined,
+    name: name.trim() === "" || name.length > 60 ? "give a name of 1 to 60 characters" : undefined,
+    token:
+      token.trim() === "" ? "paste the token of the worker link that 'tributary serve' printed" : undefined,
   };
   const submit = (event: Event) => {
     event.preventDefault();
@@ -26,7 +27,7 @@ export function JoinForm() {
       <p class="soft">
         A site is a group of machines with fast links between them: an office, a lab, a home.
       </p>
-      <div class="columns">
+      <div class="fields few">
         <Field label="Site" value={site} error={tried ? errors.site : undefined} onInput={setSite} />
         <Field
           label="Name of this machine"
@@ -36,7 +37,7 @@ export function JoinForm() {
         />
         <Field label="Join token" value={token} error={tried ? errors.token : undefined} onInput={setToken} />
       </div>
-      <div class="actions">
+      <div class="row">
         <button class="primary" type="submit">
           Join
         </button>

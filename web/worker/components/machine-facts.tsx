@@ -4,26 +4,26 @@ import { state } from "../state.ts";
 
 export function MachineFacts() {
   const { gpu, site, name, worker } = state.value;
+  const facts: [string, string][] = gpu
+    ? [
+        ["GPU", gpu.description],
+        ["Browser", gpu.browser],
+        ["Largest buffer", formatBytes(gpu.maxBufferSize)],
+      ]
+    : [];
+  if (worker) facts.push(["Site", site], ["Name", name], ["Worker", worker]);
+  if (facts.length === 0) return null;
   return (
     <section class="panel">
       <h2>This machine</h2>
-      {!gpu && <p class="soft">No GPU yet.</p>}
-      {gpu && (
-        <dl class="facts">
-          <dt>GPU</dt>
-          <dd>{gpu.description}</dd>
-          <dt>Browser</dt>
-          <dd>{gpu.browser}</dd>
-          <dt>Largest buffer</dt>
-          <dd>{formatBytes(gpu.maxBufferSize)}</dd>
-          <dt>Name</dt>
-          <dd>{name || "–"}</dd>
-          <dt>Site</dt>
-          <dd>{site || "–"}</dd>
-          <dt>Worker</dt>
-          <dd>{worker ?? "not joined"}</dd>
-        </dl>
-      )}
+      <dl class="facts">
+        {facts.map(([fact, value]) => (
+          <>
+            <dt>{fact}</dt>
+            <dd>{value}</dd>
+          </>
+        ))}
+      </dl>
     </section>
   );
 }

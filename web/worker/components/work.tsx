@@ -1,56 +1,53 @@
 // What this worker does in the run, and the buttons to pause and leave.
 import { ByteTable } from "../../ui/byte-table.tsx";
+import { Figures } from "../../ui/figures.tsx";
 import { formatBytes, formatCount } from "../../ui/format.ts";
 import { leave, setPaused } from "../session.ts";
-import { state, type Phase } from "../state.ts";
-
-const JOINED: readonly Phase[] = ["idle", "loading", "training", "paused"];
+import { state } from "../state.ts";
 
 export function Work() {
-  const { phase, run, holds, stageBytes, step, steps, tokensPerSecond, bytes } = state.value;
+  const { phase, run } = state.value;
+  const paused = phase === "paused";
   return (
     <section class="panel">
-      <h2>Its work</h2>
-      {!run && <p class="soft">No run needs this machine now. Leave the page open; work comes by itself.</p>}
-      {run && (
-        <>
-          <progress max={steps} value={step} aria-label="steps done" />
-          <dl class="figures">
-            <div>
-              <dt>Step</dt>
-              <dd>
-                {step} / {steps}
-              </dd>
-            </div>
-            <div>
-              <dt>Tokens/s, whole run</dt>
-              <dd>{formatCount(tokensPerSecond)}</dd>
-            </div>
-            <div>
-              <dt>GPU memory</dt>
-              <dd>{formatBytes(stageBytes)}</dd>
-            </div>
-          </dl>
-          <dl class="facts">
-            <dt>Run</dt>
-            <dd>{run}</dd>
-            <dt>Holds</dt>
-            <dd>{holds}</dd>
-          </dl>
-          <h3>Sent by this worker</h3>
-          <ByteTable {...bytes} />
-        </>
+      <h2>{run ? `Run ${run}` : "No run"}</h2>
+      {run && <Share />}
+      {!run && paused && <p class="soft">This machine sits out until you let it take part again.</p>}
+      {!run && !paused && (
+        <p class="soft">Leave this page open: when a run needs this machine, its part comes by itself.</p>
       )}
-      {JOINED.includes(phase) && (
-        <div class="actions">
-          <button type="button" onClick={() => setPaused(phase !== "paused")}>
-            {phase === "paused" ? "Take part again" : "Pause"}
-          </button>
-          <button type="button" onClick={leave}>
-            Leave
-          </button>
-        </div>
-      )}
+      <div class="row">
+        <button type="button" onClick={() => setPaused(!paused)}>
+          {paused ? "Take part again" : "Pause"}
+        </button>
+        <button type="button" onClick={leave}>
+          Leave
+        </button>
+      </div>
     </section>
+  );
+}
+
+function Share() {
+  const { holds, stageBytes, step, steps, tokensPerSecond, bytes } = state.value;
+  return (
+    <>
+      <progress max={steps} value={step} aria-label={`step ${step} of ${steps}`} />
+      <Figures
+        figures={[
+          ["Step", `${formatCount(step)} of ${formatCount(steps)}`],
+          ["Tokens/s, all workers", tokensPerSecond > 0 ? formatCount(tokensPerSecond) : "–"],
+          ["GPU memory", stageBytes > 0 ? formatBytes(stageBytes) : "–"],
+        ]}
+      />
+      <dl class="facts">
+        <dt>Holds</dt>
+        <dd>{holds}</dd>
+      </dl>
+      <div class="group">
+        <h3>Sent by this machine</h3>
+        <ByteTable {...bytes} />
+      </div>
+    </>
   );
 }

@@ -74,14 +74,14 @@ async function test(args: string[]): Promise<number> {
   if (args.length === 0) {
     for (const check of CHECKS) {
       console.log(`> ${check.join(" ")}`);
-      if ((await run("npx", check)) === 0) counts.passed++;
+      if ((await run("npx", ["--no-install", ...check])) === 0) counts.passed++;
       else counts.failed++;
     }
   }
   const folder = await mkdtemp(join(tmpdir(), "tributary-test-"));
   const file = join(folder, "report.json");
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
-  const status = await run("npx", ["vitest", "run", ...reporters, ...args]);
+  const status = await run("npx", ["--no-install", "vitest", "run", ...reporters, ...args]);
   try {
     const report = TestReport.parse(JSON.parse(await readFile(file, "utf8")));
     counts.passed += report.numPassedTests;

@@ -35,7 +35,8 @@ export function connect(): void {
 function take(data: string): void {
   const parsed = parseControl(ViewerMessage, data, MAX_VIEWER_BYTES);
   if (!parsed.ok) {
-    console.error(parsed.reason);
+    const reason = `it sent what this page cannot read (${parsed.reason}): reload the page`;
+    connection.value = { kind: "refused", reason };
     return;
   }
   const { message } = parsed;

@@ -19,6 +19,12 @@ export function JoinLink({ sites }: { readonly sites: readonly string[] }) {
           link={`${location.origin}/worker?site=${encodeURIComponent(site)}#token=${workerToken.value}`}
         />
       )}
+      {!isSecureContext && (
+        <p class="error">
+          Browsers give pages WebGPU only on https or localhost: start the server with <code>--tls</code>, and
+          use its https address.
+        </p>
+      )}
       {LOCAL_HOSTS.has(location.hostname) && (
         <p class="soft small">
           This link works on this machine only. For others, start the server with <code>--tls</code> and open

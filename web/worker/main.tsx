@@ -14,7 +14,7 @@ import { startSession } from "./session.ts";
 import { state } from "./state.ts";
 
 const FORM_PHASES = new Set(["form", "refused", "left"]);
-const JOINED_PHASES = new Set(["idle", "loading", "training", "paused"]);
+const WORK_PHASES = new Set(["joining", "idle", "loading", "training", "paused", "disconnected"]);
 
 function WorkerPage() {
   const { phase, problem } = state.value;
@@ -31,7 +31,7 @@ function WorkerPage() {
         <div class="columns">
           <div class="column">
             {FORM_PHASES.has(phase) && <JoinForm />}
-            {JOINED_PHASES.has(phase) && <Work />}
+            {WORK_PHASES.has(phase) && <Work />}
             <Log />
           </div>
           <MachineFacts />

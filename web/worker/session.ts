@@ -30,6 +30,9 @@ let switchboard: Switchboard | null = null;
 let assignment: Assignment | null = null;
 /** Sends of the current generation still on their way to a channel. */
 let sending: Promise<void>[] = [];
+/** What the person at this page wants; it outlives a lost connection. */
+let paused = false;
+let leaving = false;
 let releaseTabLock: (() => void) | null = null;
 const speed = new SpeedMeter();
 const trainer = new Worker(new URL("./training.worker.ts", import.meta.url), { type: "module" });
@@ -43,6 +46,7 @@ export function startSession(): void {
       message || "Reload the page; if it stays, look at the console.",
     );
   });
+  addEventListener("pagehide", () => switchboard?.close("the page was closed"));
   if (!window.isSecureContext) {
     unsupported(
       "This address is not a secure context",
@@ -61,17 +65,26 @@ export function join(wanted: Credentials): void {
 }
 
 /** Lets this worker sit out, or take part again, from the next step on. */
-export function setPaused(paused: boolean): void {
+export function setPaused(wanted: boolean): void {
+  paused = wanted;
   say({ type: "pause", paused });
   update({ phase: paused ? "paused" : "idle" });
 }
 
-/** Leaves the site for good; the run goes on without this worker. */
+/** Leaves the site for good: after the step in progress, so that the run loses nothing. */
 export function leave(): void {
+  leaving = true;
+  if (!assignment) return finishLeaving();
+  say({ type: "pause", paused: true });
+  note("leaving after this step");
+}
+
+function finishLeaving(): void {
+  leaving = false;
+  paused = false;
   credentials = null;
-  endGeneration("the person at this page left");
   socket?.close(1000, "left");
-  update({ phase: "left", worker: null });
+  update({ phase: "left", worker: null, problem: null });
 }
 
 function connect(): void {
@@ -127,7 +140,8 @@ function fromServer(data: string): void {
       onBroken: (peer, _kind, reason) => linkBroke(peer, reason),
     });
     toTrainer({ type: "joined", worker: message.worker, token: credentials!.token });
-    update({ phase: "idle", worker: message.worker, problem: null });
+    update({ phase: paused ? "paused" : "idle", worker: message.worker, problem: null });
+    if (paused) say({ type: "pause", paused });
     note(`joined site ${credentials!.site} as ${message.worker}`);
     holdTabAwake();
   } else if (message.type === "signal") {
@@ -217,6 +231,7 @@ async function report(message: TrainerReport): Promise<void> {
   update({ bytes });
   if (message.type === "ready" || message.type === "released") say({ ...message, bytes });
   else say(message);
+  if (leaving && message.type === "released") finishLeaving();
 }
 
 function showCommit(step: number): void {
@@ -239,8 +254,7 @@ function endGeneration(reason: string): void {
   if (!assignment) return;
   assignment = null;
   toTrainer({ type: "abandon", reason });
-  const { phase } = state.value;
-  update({ phase: phase === "paused" ? phase : "idle", run: null, holds: null, stageBytes: 0 });
+  update({ phase: paused ? "paused" : "idle", run: null, holds: null, stageBytes: 0 });
 }
 
 function unsupported(title: string, advice: string): void {

@@ -6,7 +6,7 @@ import { leave, setPaused } from "../session.ts";
 import { state } from "../state.ts";
 
 export function Work() {
-  const { phase, run } = state.value;
+  const { phase, run, worker } = state.value;
   const paused = phase === "paused";
   return (
     <section class="panel">
@@ -17,7 +17,7 @@ export function Work() {
         <p class="soft">Leave this page open: when a run needs this machine, its part comes by itself.</p>
       )}
       <div class="row">
-        <button type="button" onClick={() => setPaused(!paused)}>
+        <button type="button" disabled={!worker} onClick={() => setPaused(!paused)}>
           {paused ? "Take part again" : "Pause"}
         </button>
         <button type="button" onClick={leave}>

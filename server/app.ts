@@ -1,10 +1,10 @@
 // The server: one port for pages, HTTP API, control socket and broker; one data folder for what it keeps.
 import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createSecureServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import { isIPv6, type AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import { getRequestListener } from "@hono/node-server";
 import { Hono, type Context, type Next } from "hono";
@@ -46,7 +46,6 @@ export interface RunningServer {
 
 /** @throws UserError when the port or the folder is taken */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  await mkdir(options.data, { recursive: true });
   const unlock = await lockFolder(options.data);
   try {
     return await startLocked(options, unlock);
@@ -97,7 +96,7 @@ async function startLocked(options: ServerOptions, unlock: () => Promise<void>):
     });
     const { port } = server.address() as AddressInfo;
     return {
-      url: `${certificate ? "https" : "http"}://${options.host === "0.0.0.0" ? "localhost" : options.host}:${port}`,
+      url: `${certificate ? "https" : "http"}://${hostInUrl(options.host)}:${port}`,
       tokens,
       coordinator,
       certificate,
@@ -116,6 +115,11 @@ async function startLocked(options: ServerOptions, unlock: () => Promise<void>):
   }
 }
 
+function hostInUrl(host: string): string {
+  if (host === "0.0.0.0" || host === "::") return "localhost";
+  return isIPv6(host) ? `[${host}]` : host;
+}
+
 function listen(server: Server, { port, host }: ServerOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
@@ -123,6 +127,8 @@ function listen(server: Server, { port, host }: ServerOptions): Promise<void> {
         reject(new UserError(`port ${port} is in use: choose another with --port`));
       else if (error.code === "EACCES")
         reject(new UserError(`port ${port} needs more rights: choose one above 1023 with --port`));
+      else if (["ENOTFOUND", "EAI_AGAIN", "EADDRNOTAVAIL"].includes(error.code ?? ""))
+        reject(new UserError(`'${host}' is no address of this machine: correct --host, or leave it out`));
       else reject(error);
     });
     server.listen(port, host, resolve);

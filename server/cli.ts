@@ -26,12 +26,12 @@ export async function main(argv: string[]): Promise<void> {
 
 async function runCommand(argv: string[]): Promise<number> {
   const cli = cac("tributary");
-  for (const name of COMMANDS) {
-    const module = (await import(`./commands/${name}.ts`)) as CommandModule;
-    module.register(cli);
-  }
   cli.help();
   try {
+    for (const name of COMMANDS) {
+      const module = (await import(`./commands/${name}.ts`)) as CommandModule;
+      module.register(cli);
+    }
     cli.parse(argv, { run: false });
     if (cli.options.help) return EXIT.done;
     if (!cli.matchedCommand) {

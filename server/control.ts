@@ -46,6 +46,8 @@ export function iceServersFromEnvironment(): IceServers {
   }
 }
 
+const CLIENT_TYPES = new Set<unknown>(ClientMessage.options.map(({ shape }) => shape.type.value));
+
 type JoinMessage = Extract<ClientMessage, { type: "join" }>;
 
 export class ControlSocket {
@@ -79,23 +81,25 @@ export class ControlSocket {
   #greet(client: WebSocket): void {
     watchLiveness(client);
     // A message over the limit, or damage on the wire, ends the connection; `close` follows.
-    client.on("error", () => this.#parts.metrics.refused.inc());
+    client.on("error", () => this.#parts.metrics.refused.inc({ type: "unreadable" }));
     client.once("message", (data) => {
-      const parsed = parseControl(ClientMessage, String(data));
-      if (!parsed.ok) return this.#turnAway(client, parsed.reason);
+      const text = String(data);
+      const parsed = parseControl(ClientMessage, text);
+      if (!parsed.ok) return this.#turnAway(client, text, parsed.reason);
       const { message } = parsed;
       if (message.type !== "join" && message.type !== "watch") {
-        return this.#turnAway(client, "the first message must be 'join' or 'watch'");
+        return this.#turnAway(client, text, "the first message must be 'join' or 'watch'");
       }
       if (message.protocol !== PROTOCOL_VERSION) {
         const reason = `this server speaks protocol ${PROTOCOL_VERSION}, the page ${message.protocol}: reload the page`;
-        return this.#turnAway(client, reason);
+        return this.#turnAway(client, text, reason);
       }
       const role = this.#parts.tokens.roleOf(message.token);
       if (message.type === "watch") {
         if (role !== "owner") {
           return this.#turnAway(
             client,
+            text,
             "wrong owner token: open the coordinator link that 'tributary serve' printed",
           );
         }
@@ -104,6 +108,7 @@ export class ControlSocket {
       if (!role) {
         return this.#turnAway(
           client,
+          text,
           "wrong join token: open the worker link that 'tributary serve' printed",
         );
       }
@@ -113,6 +118,7 @@ export class ControlSocket {
 
   #addViewer(client: WebSocket): void {
     this.#viewers.add(client);
+    client.on("message", (data) => this.#refuse(client, String(data), "who watches only listens"));
     client.on("close", () => this.#viewers.delete(client));
     say(client, { type: "history", history: this.#parts.coordinator.history() });
     say(client, { type: "snapshot", snapshot: this.#parts.coordinator.snapshot() });
@@ -135,10 +141,10 @@ export class ControlSocket {
 
   #fromWorker(id: string, client: WebSocket, data: string): void {
     const parsed = parseControl(ClientMessage, data);
-    if (!parsed.ok) return this.#refuse(client, parsed.reason);
+    if (!parsed.ok) return this.#refuse(client, data, parsed.reason);
     const { message } = parsed;
     if (message.type === "join" || message.type === "watch") {
-      return this.#refuse(client, `'${message.type}' came twice on one connection`);
+      return this.#refuse(client, data, `'${message.type}' came twice on one connection`);
     }
     if (message.type === "signal") {
       const other = this.#workers.get(message.to);
@@ -149,13 +155,13 @@ export class ControlSocket {
     this.#parts.coordinator.message(id, message);
   }
 
-  #refuse(client: WebSocket, reason: string): void {
-    this.#parts.metrics.refused.inc();
+  #refuse(client: WebSocket, data: string, reason: string): void {
+    this.#parts.metrics.refused.inc({ type: claimedType(data) });
     say(client, { type: "refused", reason, fatal: false });
   }
 
-  #turnAway(client: WebSocket, reason: string): void {
-    this.#parts.metrics.refused.inc();
+  #turnAway(client: WebSocket, data: string, reason: string): void {
+    this.#parts.metrics.refused.inc({ type: claimedType(data) });
     say(client, { type: "refused", reason, fatal: true });
     client.close(4001, "refused");
   }
@@ -173,6 +179,16 @@ export class ControlSocket {
 
 function say(client: WebSocket, message: WorkerMessage | ViewerMessage): void {
   if (client.readyState === WebSocket.OPEN) client.send(JSON.stringify(message));
+}
+
+/** The type a refused message gives itself, if it is one of ours: a peer must not make labels as it likes. */
+function claimedType(data: string): string {
+  try {
+    const { type } = Object(JSON.parse(data)) as { type?: unknown };
+    return CLIENT_TYPES.has(type) ? String(type) : "unknown";
+  } catch {
+    return "unreadable";
+  }
 }
 
 /** Ends a connection whose other end has not answered two pings. */

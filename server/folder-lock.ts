@@ -1,13 +1,16 @@
 // One process a data folder: a lock file with the process's id.
-import { open, readFile, rm } from "node:fs/promises";
+import { mkdir, open, readFile, rm } from "node:fs/promises";
 import { resolve } from "node:path";
 import { UserError } from "./errors.ts";
 
 /** Locks of this process: another lock with its id is left from one that had the same id, as in a container. */
 const held = new Set<string>();
 
-/** Locks the folder and returns how to unlock it. A lock whose process is gone is taken over. @throws UserError */
+/** Makes the folder if need be, locks it and returns how to unlock it. A lock whose process is gone is taken over. @throws UserError */
 export async function lockFolder(folder: string): Promise<() => Promise<void>> {
+  await mkdir(folder, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+    throw new UserError(`'${folder}' cannot be the data folder (${error.code}): give another with --data`);
+  });
   const path = resolve(folder, "lock");
   for (;;) {
     const file = await open(path, "wx").catch((error: NodeJS.ErrnoException) => {

@@ -26,7 +26,9 @@ const JOINED = ["idle", "loading", "training"];
  */
 export async function openWorkers(options: WorkerOptions): Promise<HeadlessWorkers> {
   const opened: HeadlessBrowser[] = [];
+  let closing = false;
   const close = async () => {
+    closing = true;
     await Promise.all(opened.map(({ browser }) => browser.close()));
   };
   try {
@@ -41,7 +43,18 @@ export async function openWorkers(options: WorkerOptions): Promise<HeadlessWorke
     throw error;
   }
   const ended = Promise.all(
-    opened.map(({ browser }) => new Promise<void>((resolve) => browser.on("disconnected", () => resolve()))),
+    opened.map(
+      ({ browser }) =>
+        new Promise<void>((resolve) => {
+          const left = () => {
+            if (!closing) console.error(`worker of site ${options.site}: its browser ended`);
+            resolve();
+          };
+          // It may have gone while the others were opened.
+          if (browser.isConnected()) browser.on("disconnected", left);
+          else left();
+        }),
+    ),
   );
   return { ended: ended.then(() => {}), close };
 }

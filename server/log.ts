@@ -1,7 +1,12 @@
 // The server's own log: JSON lines on standard error, so that standard output stays with the command's results.
-import { pino } from "pino";
+import { levels, pino } from "pino";
+import { UserError } from "./errors.ts";
 
-export const log = pino(
-  { level: process.env.TRIBUTARY_LOG ?? "warn" },
-  pino.destination({ fd: 2, sync: true }),
-);
+export const log = pino({ level: levelFromEnvironment() }, pino.destination({ fd: 2, sync: true }));
+
+function levelFromEnvironment(): string {
+  const level = process.env.TRIBUTARY_LOG || "warn";
+  const known = [...Object.keys(levels.values), "silent"];
+  if (known.includes(level)) return level;
+  throw new UserError(`TRIBUTARY_LOG is '${level}': use one of ${known.join(", ")}`);
+}

@@ -6,7 +6,8 @@ export class Metrics {
   readonly registry = new Registry();
   readonly refused = new Counter({
     name: "tributary_control_messages_refused_total",
-    help: "Control messages that no schema fits, or that came out of turn",
+    help: "Control messages that no schema fits, or that came out of turn, by the type they claim",
+    labelNames: ["type"],
     registers: [this.registry],
   });
 

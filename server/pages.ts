@@ -32,7 +32,8 @@ export async function ensurePages(): Promise<void> {
     logLevel: "error",
   });
   await rm(built, { recursive: true, force: true });
-  await rename(draft, built);
+  // When another process was first, its pages are as good.
+  await rename(draft, built).catch(() => rm(draft, { recursive: true }));
 }
 
 async function newestSource(): Promise<number> {

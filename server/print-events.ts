@@ -81,9 +81,12 @@ export function exitCodeOf(event: RunEvent): number | null {
   return event.event === "stopped" ? EXIT.failed : null;
 }
 
-function overhead({ siteBytes, activationBytesNeeded }: DoneEvent): string {
+/** Parameters' gradients may cross site links too, so what activations took is told apart from the whole. */
+function overhead({ siteBytes, siteBytesBy, activationBytesNeeded }: DoneEvent): string {
   if (activationBytesNeeded === 0) return "";
-  return `: ${((siteBytes / activationBytesNeeded - 1) * 100).toFixed(2)} % more was sent`;
+  const more = (sent: number) => `${((sent / activationBytesNeeded - 1) * 100).toFixed(2)} % more`;
+  const own = (siteBytesBy.activation ?? 0) + (siteBytesBy.gradient ?? 0);
+  return `: their frames took ${more(own)}, all that site links sent is ${more(siteBytes)}`;
 }
 
 function bytes(count: number): string {

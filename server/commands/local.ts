@@ -35,11 +35,11 @@ async function local(path: string, { sites: list, port, data, json = false }: Op
   const config = await readConfig(path);
   const sites = parseSites(list);
   requireBrowser();
-  // What is wrong with the text is said before anything is started for it.
-  await loadCorpus(config, new Blobs(data));
   const server = await startServer({ port: parsePort(port), host: "localhost", data, tls: false });
   const opened: HeadlessWorkers[] = [];
   try {
+    // What is wrong with the text is said before browsers are opened for it.
+    await loadCorpus(config, new Blobs(data));
     if (!json) console.log("opening workers");
     for (const { site, count } of sites) {
       opened.push(await openWorkers({ server: server.url, site, token: server.tokens.worker, count }));

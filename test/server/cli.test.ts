@@ -1,7 +1,7 @@
 // The command line as a process: help, missing arguments, and a server that is told to end.
 // Not here: what bad input to a run is told (test/e2e/bad-input.test.ts).
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -30,6 +30,27 @@ test("what is missing is named on one line, and nothing else is printed", async 
   ];
   const results = await Promise.all(cases.map(([args]) => tributary(args, { TRIBUTARY_TOKEN: "" })));
   for (const [i, [args, pattern]] of cases.entries()) {
+    const { code, stdout, stderr } = results[i]!;
+    expect(stderr, args.join(" ")).toMatch(pattern);
+    expect(stderr).toMatch(/^tributary: [^\n]+\n$/);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+  }
+});
+
+test("a server that cannot start says why on one line", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "tributary-cli-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const file = join(folder, "file");
+  writeFileSync(file, "");
+  const serve = (data: string, ...rest: string[]) => ["serve", "--port", "0", "--data", data, ...rest];
+  const cases: [args: string[], environment: NodeJS.ProcessEnv, pattern: RegExp][] = [
+    [serve(file), {}, /'.*file' cannot be the data folder \(EEXIST\): give another with --data/],
+    // 203.0.113.0/24 is kept for documentation: no machine has such an address.
+    [serve(join(folder, "a"), "--host", "203.0.113.9"), {}, /'203.0.113.9' is no address of this machine/],
+    [serve(join(folder, "b")), { TRIBUTARY_LOG: "loud" }, /TRIBUTARY_LOG is 'loud': use one of trace/],
+  ];
+  const results = await Promise.all(cases.map(([args, environment]) => tributary(args, environment)));
+  for (const [i, [args, , pattern]] of cases.entries()) {
     const { code, stdout, stderr } = results[i]!;
     expect(stderr, args.join(" ")).toMatch(pattern);
     expect(stderr).toMatch(/^tributary: [^\n]+\n$/);

@@ -152,6 +152,10 @@ describe("a worker", () => {
       expect(await next(), message).toMatchObject({ type: "refused", fatal: false });
     }
     expect(await served.refusals()).toBe(before + bad.length);
+    // Types that are not ours are one label together: a peer cannot make labels.
+    for (const type of ["unreadable", "unknown", "pause", "validated", "join"])
+      expect(await served.refusals(type), type).toBeGreaterThan(0);
+    expect(await served.refusals("unheard-of")).toBe(0);
     say({ type: "pause", paused: true });
     const mine = () => served.coordinator.messages.filter((message) => message.worker === worker);
     await vi.waitFor(() => expect(mine()).toEqual([{ worker, message: { type: "pause", paused: true } }]));
@@ -198,6 +202,17 @@ describe("a viewer", () => {
     const update = { type: "event", run: "run-1", event: { event: "paused", paused: true } } as const;
     served.coordinator.tell(update);
     expect(await viewer.next()).toEqual(update);
+  });
+
+  test("only listens", async () => {
+    const viewer = await connect();
+    viewer.say(watchMessage(served.tokens.owner));
+    await viewer.next();
+    await viewer.next();
+    const before = await served.refusals();
+    viewer.say({ type: "pause", paused: true });
+    expect(await viewer.next()).toMatchObject({ type: "refused", fatal: false });
+    expect(await served.refusals()).toBe(before + 1);
   });
 });
 

@@ -94,8 +94,8 @@ export interface ServedApp extends Served {
 }
 
 export interface ServedControl extends Served {
-  /** Control messages refused so far. */
-  refusals(): Promise<number>;
+  /** Control messages refused so far: all, or of the type they claimed. */
+  refusals(type?: string): Promise<number>;
 }
 
 /** The HTTP routes, with everything kept in `data`. Opening the database takes seconds. */
@@ -130,7 +130,11 @@ export async function serveControl(data: string): Promise<ServedControl> {
     url: await listen(server),
     coordinator,
     tokens,
-    refusals: async () => (await metrics.refused.get()).values[0]?.value ?? 0,
+    refusals: async (type) => {
+      const { values } = await metrics.refused.get();
+      const counted = values.filter(({ labels }) => type === undefined || labels.type === type);
+      return counted.reduce((sum, { value }) => sum + value, 0);
+    },
     async close() {
       control.close();
       await end(server);

@@ -19,6 +19,8 @@ import type { Corpus } from "./corpus.ts";
 import { describePlan } from "../core/plan/describe.ts";
 
 const SAMPLE_TOKENS = 48;
+/** Generations without a committed step after which a run gives up: what ended them will end the next as well. */
+const MOST_FRUITLESS = 3;
 const SAMPLE_TEMPERATURE = 0.7;
 
 export interface RunParts {
@@ -52,6 +54,7 @@ export class Run {
   #lastLoss: number | null = null;
   #validLoss: number | null = null;
   #bytesNeeded = 0;
+  #fruitless = 0;
   #stepsRetried = 0;
   #workersLost = 0;
   readonly #bytes = new Map<string, ByteCounts>();
@@ -78,6 +81,11 @@ export class Run {
           await this.#runGeneration();
         } catch (error) {
           if (!(error instanceof WorkerLost)) throw error;
+          if (++this.#fruitless === MOST_FRUITLESS) {
+            throw new RunImpossible(
+              `${MOST_FRUITLESS} generations in a row came to no step; the last: ${error.message}`,
+            );
+          }
           this.#rewind(error.message);
         }
       }
@@ -228,6 +236,7 @@ export class Run {
       lr: learningRate(optimizer, step, steps),
     });
     this.step = step;
+    this.#fruitless = 0;
     this.#lastLoss = loss;
     this.#bytesNeeded += stepActivationBytes(this.config, plan);
     this.#parts.emit({

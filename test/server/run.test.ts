@@ -159,6 +159,21 @@ describe("trouble", () => {
     });
   });
 
+  test("links that never come up end the run after three tries, not never", async () => {
+    const run = makeRun();
+    addWorkers(run, ["a-1"], (order, answer) =>
+      order.type === "assign"
+        ? { type: "failed", generation: order.generation, message: "no link to b-1", fatal: false }
+        : answer,
+    );
+    await run.drive();
+    expect(orders("a-1", "assign")).toHaveLength(3);
+    expect(of("failed")[0]).toMatchObject({
+      message: "3 generations in a row came to no step; the last: worker a-1: no link to b-1",
+      cause: "failure",
+    });
+  });
+
   test("answers of an old generation or another step change nothing", async () => {
     const run = makeRun({ steps: 2 });
     addWorkers(run, ["a-1"], (order, answer) => {

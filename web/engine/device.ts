@@ -15,10 +15,12 @@ export class NoAdapter extends Error {
 export class DoesNotFit extends Error {
   override name = "DoesNotFit";
 
-  constructor(what: string, needed: number, limit: string, available: number) {
-    super(
-      `${what} needs ${limit} of ${needed}, this GPU's limit is ${available}: use more stages or a smaller model`,
-    );
+  constructor(why: string) {
+    super(`${why}: use more stages or a smaller model`);
+  }
+
+  static overLimit(what: string, needed: number, limit: string, available: number): DoesNotFit {
+    return new DoesNotFit(`${what} needs ${limit} of ${needed}, this GPU's limit is ${available}`);
   }
 }
 

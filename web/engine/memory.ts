@@ -112,7 +112,7 @@ export function checkTensors(device: GPUDevice, tensors: Iterable<Tensor>): void
   const limit = device.limits.maxStorageBufferBindingSize;
   for (const { name, size } of tensors) {
     if (size * 4 > limit) {
-      throw new DoesNotFit(`the tensor '${name}'`, size * 4, "maxStorageBufferBindingSize", limit);
+      throw DoesNotFit.overLimit(`the tensor '${name}'`, size * 4, "maxStorageBufferBindingSize", limit);
     }
   }
 }
@@ -125,12 +125,12 @@ export function allocate(device: GPUDevice, plan: MemoryPlan, usage: number): Ma
   const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
   for (const [name, bytes] of plan) {
     if (bytes > maxBufferSize)
-      throw new DoesNotFit(`the buffer '${name}'`, bytes, "maxBufferSize", maxBufferSize);
+      throw DoesNotFit.overLimit(`the buffer '${name}'`, bytes, "maxBufferSize", maxBufferSize);
     // Parameters are bound a tensor at a time (checkTensors) and the optimizer works in windows; the rest is bound
     // whole.
     const boundWhole = usage & GPUBufferUsage.STORAGE && !["parameters", "gradient", "m", "v"].includes(name);
     if (boundWhole && bytes > maxStorageBufferBindingSize) {
-      throw new DoesNotFit(
+      throw DoesNotFit.overLimit(
         `the buffer '${name}'`,
         bytes,
         "maxStorageBufferBindingSize",

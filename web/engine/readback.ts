@@ -3,23 +3,32 @@
 export class Readback {
   readonly #device: GPUDevice;
   readonly #staging: GPUBuffer;
-  /** Reads take turns: a staging buffer holds one at a time. */
-  #turn: Promise<unknown> = Promise.resolve();
+  /** Reads take turns: a staging buffer holds one at a time. Null when it is free. */
+  #turn: Promise<unknown> | null = null;
 
   constructor(device: GPUDevice, staging: GPUBuffer) {
     this.#device = device;
     this.#staging = staging;
   }
 
-  /** `count` f32 values of `source` from element `first` on, as of the work submitted before this call's turn. */
+  /**
+   * `count` f32 values of `source` from element `first` on: as of the work submitted before this call, or, when
+   * another read is still under way, before that one's end.
+   */
   read(source: GPUBuffer, first: number, count: number): Promise<Float32Array<ArrayBuffer>> {
-    const result = this.#turn.then(() => {
+    const copy = () => {
       const encoder = this.#device.createCommandEncoder();
       encoder.copyBufferToBuffer(source, first * 4, this.#staging, 0, count * 4);
       this.#device.queue.submit([encoder.finish()]);
       return mapped(this.#staging, count);
-    });
-    this.#turn = result.catch(() => {});
+    };
+    const result = this.#turn ? this.#turn.then(copy) : copy();
+    const turn = result
+      .catch(() => {})
+      .then(() => {
+        if (this.#turn === turn) this.#turn = null;
+      });
+    this.#turn = turn;
     return result;
   }
 }

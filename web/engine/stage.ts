@@ -2,6 +2,7 @@
 // model's ends. All buffers, pipelines and bind groups are made once; a step only replays and copies.
 // Not here: the order of microbatches and the wire (web/worker/trainer.ts), the operations (block.ts, head.ts).
 // All arrays are f32, row-major; offsets count elements of the canonical flat space (core/model/parameters.ts).
+import { IGNORE } from "../../core/data/batch.ts";
 import { tokenSegments } from "../../core/data/token-segments.ts";
 import {
   borrowsEmbedding,
@@ -18,7 +19,7 @@ import {
 } from "../../core/model/parameters.ts";
 import { rotations } from "../../core/model/rotations.ts";
 import { blockBackward, blockForward, type BlockBuffers } from "./block.ts";
-import type { Gpu } from "./device.ts";
+import { DoesNotFit, type Gpu } from "./device.ts";
 import { headBackward, headForward, type HeadBuffers } from "./head.ts";
 import { KernelRegistry } from "./kernels.ts";
 import {
@@ -83,7 +84,12 @@ export class Stage {
    * @throws DoesNotFit when a buffer or a tensor is over one of the GPU's limits
    */
   static async create(gpu: Gpu, spec: StageSpec): Promise<Stage> {
+    gpu.device.pushErrorScope("out-of-memory");
     const stage = new Stage(gpu, spec);
+    if (await gpu.device.popErrorScope()) {
+      stage.destroy();
+      throw new DoesNotFit(`this GPU has no room for the ${Stage.bytes(spec)} bytes that the stage needs`);
+    }
     await stage.#record(KernelRegistry.of(gpu.device));
     stage.#writeDecayBits();
     stage.#write("turns", rotations(spec.model.context, headWidth(spec.model), spec.model.ropeTheta));
@@ -95,12 +101,20 @@ export class Stage {
     return totalBytes(planMemory(spec), planStaging(spec));
   }
 
-  /** Tokens of a microbatch, [B*T] each: inputs where the stage embeds, targets where it has the head. */
+  /**
+   * Tokens of a microbatch, [B*T] each: inputs where the stage embeds, targets where it has the head.
+   * @throws RangeError for a token that is not in the vocabulary: a kernel would read or write another's memory
+   */
   setTokens(
     slot: number,
     inputs: Uint32Array<ArrayBuffer> | null,
     targets: Uint32Array<ArrayBuffer> | null,
   ): void {
+    const { vocab } = this.#spec.model;
+    const isForeign = (token: number) => token >= vocab && token !== IGNORE;
+    if (inputs?.some((token) => token >= vocab) || targets?.some(isForeign)) {
+      throw new RangeError(`a token is not below the vocabulary of ${vocab}`);
+    }
     if (inputs) {
       this.#write(`slot${slot}.tokens`, inputs);
       this.#write(`slot${slot}.segments`, tokenSegments(inputs));

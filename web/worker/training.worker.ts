@@ -56,6 +56,10 @@ async function start(): Promise<void> {
   try {
     const opened = await openGpu();
     gpu = opened;
+    // What WebGPU reports beside its results, such as a bind group that is not valid, makes the results worthless.
+    opened.device.addEventListener("uncapturederror", ({ error }) => {
+      fail(new Error(`the GPU reports: ${error.message}`), generation);
+    });
     void opened.lost.then((reason) => {
       post({ type: "lost", reason });
       endGeneration("the GPU device was lost");

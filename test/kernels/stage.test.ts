@@ -1,5 +1,6 @@
 // A stage that holds a whole model, against the float64 reference: loss, gradient, logits, optimizer.
 import { describe, expect, test } from "vitest";
+import { IGNORE } from "../../core/data/batch.ts";
 import { parameterSpace } from "../../core/model/parameters.ts";
 import { logits, lossAndGradient } from "../../core/model/reference/model.ts";
 import { adamW, squaredNorm } from "../../core/model/reference/optimizer.ts";
@@ -135,6 +136,34 @@ describe("what is not finite is seen before the optimizer", () => {
     const stage = await filledStage(specOf(model), randomParameters(model, new Random(2)));
     stage.setGradient(Float32Array.of(Infinity), 5);
     expect(await stage.squaredNorm()).toBe(Infinity);
+    stage.destroy();
+  });
+});
+
+describe("misuse", () => {
+  const model = smallModel();
+
+  test("a token outside the vocabulary is refused, as input and as target; IGNORE is a target", async () => {
+    const stage = await filledStage(specOf(model), randomParameters(model, new Random(1)));
+    const { inputs, targets } = microbatchOf(model, 1, new Random(2));
+    const foreign = inputs.slice();
+    foreign[1] = model.vocab;
+    expect(() => stage.setTokens(0, foreign, targets)).toThrow(RangeError);
+    expect(() => stage.setTokens(0, inputs, foreign)).toThrow(/not below the vocabulary/);
+    stage.setTokens(0, inputs, targets.slice().fill(IGNORE));
+    stage.destroy();
+  });
+
+  test("a read is of what was there when it was asked for", async () => {
+    const stage = await filledStage(specOf(model), randomParameters(model, new Random(1)));
+    const { inputs, targets } = microbatchOf(model, 1, new Random(2));
+    stage.zero();
+    stage.setTokens(0, inputs, targets);
+    stage.forward(0);
+    const before = stage.lossSum();
+    stage.zero();
+    expect(await before).toBeGreaterThan(0);
+    expect(await stage.lossSum()).toBe(0);
     stage.destroy();
   });
 });

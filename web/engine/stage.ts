@@ -1,14 +1,12 @@
 // A pipeline stage on the GPU: a contiguous range of blocks, with the embedding and the head where it has the
 // model's ends. All buffers, pipelines and bind groups are made once; a step only replays and copies.
-// Not here: the order of microbatches and the wire (web/worker/trainer.ts), the operations (block.ts, head.ts).
+// Not here: the order of microbatches and the wire (web/worker/trainer.ts), what its programs consist of
+// (stage-operations.ts).
 // All arrays are f32, row-major; offsets count elements of the canonical flat space (core/model/parameters.ts).
 import { IGNORE } from "../../core/data/batch.ts";
 import { tokenSegments } from "../../core/data/token-segments.ts";
 import {
-  borrowsEmbedding,
   EMBEDDING,
-  FINAL_NORM,
-  HEAD,
   headWidth,
   ownedSegment,
   ownedTensors,
@@ -18,22 +16,13 @@ import {
   type Tensor,
 } from "../../core/model/parameters.ts";
 import { rotations } from "../../core/model/rotations.ts";
-import { blockBackward, blockForward, type BlockBuffers } from "./block.ts";
 import { DoesNotFit, type Gpu } from "./device.ts";
-import { headBackward, headForward, type HeadBuffers } from "./head.ts";
 import { KernelRegistry } from "./kernels.ts";
-import {
-  allocate,
-  checkTensors,
-  planMemory,
-  planStaging,
-  totalBytes,
-  WINDOW_ALIGNMENT,
-  type StageSpec,
-} from "./memory.ts";
-import { accumulate, adamw, embedding, embeddingBackward, NORM_PARTS, squaredNorm } from "./operations.ts";
-import { Program, type Binding, type Operation } from "./program.ts";
+import { allocate, checkTensors, planMemory, planStaging, totalBytes, type StageSpec } from "./memory.ts";
+import { NORM_PARTS } from "./operations.ts";
+import { Program, type Operation } from "./program.ts";
 import { mapped, Readback } from "./readback.ts";
+import { StageOperations } from "./stage-operations.ts";
 
 export type { StageSpec } from "./memory.ts";
 
@@ -55,10 +44,11 @@ export class Stage {
   readonly #buffers: ReadonlyMap<string, GPUBuffer>;
   readonly #staging: ReadonlyMap<string, GPUBuffer>;
   readonly #readback: Readback;
+  readonly #operations: StageOperations;
   #slots: readonly SlotPrograms[] = [];
   #optimizer: Program | null = null;
   #norm: Program | null = null;
-  #addBorrowed: Program | null = null;
+  #addLent: Program | null = null;
 
   private constructor({ device }: Gpu, spec: StageSpec) {
     const space = parameterSpace(spec.model);
@@ -77,6 +67,12 @@ export class Stage {
     ]);
     this.#staging = allocate(device, planStaging(spec), MAP_READ | COPY_DST);
     this.#readback = new Readback(device, this.#staging.get("staging")!);
+    this.#operations = new StageOperations(spec, {
+      segment: this.segment,
+      tensors: this.#tensors,
+      buffers: this.#buffers,
+      maxBinding: device.limits.maxStorageBufferBindingSize,
+    });
   }
 
   /**
@@ -179,7 +175,7 @@ export class Stage {
   /** Squared L2 norm of the owned segment's gradient; NaN or infinite when any value is. */
   async squaredNorm(): Promise<number> {
     this.#submit([this.#norm!]);
-    const partials = await this.#read("partials", 0, this.#windows().length * NORM_PARTS);
+    const partials = await this.#read("partials", 0, this.#operations.windows().length * NORM_PARTS);
     return partials.reduce((sum, partial) => sum + partial, 0);
   }
 
@@ -219,7 +215,7 @@ export class Stage {
   /** Adds the gradient of a borrowed copy, [V*C], to the owner's. */
   addEmbeddingGradient(values: Float32Array): void {
     this.#write("lent", values);
-    this.#submit([this.#addBorrowed!]);
+    this.#submit([this.#addLent!]);
   }
 
   /** Logits [V] of a row of the last `evaluate`, whichever the slot; where the stage has the head. */
@@ -297,86 +293,21 @@ export class Stage {
 
   async #record(kernels: KernelRegistry): Promise<void> {
     const record = (operations: Operation[]) => Program.record(this.#device, kernels, operations);
+    const operations = this.#operations;
     const slots = Array.from({ length: this.#spec.slots }, async (_, slot) => {
       const [forward, evaluate, backward] = await Promise.all([
-        record(this.#forwardOperations(slot, true)),
-        record(this.#forwardOperations(slot, false)),
-        record(this.#backwardOperations(slot)),
+        record(operations.forward(slot, true)),
+        record(operations.forward(slot, false)),
+        record(operations.backward(slot)),
       ]);
       return { forward, evaluate, backward };
     });
-    [this.#slots, this.#optimizer, this.#norm, this.#addBorrowed] = await Promise.all([
+    [this.#slots, this.#optimizer, this.#norm, this.#addLent] = await Promise.all([
       Promise.all(slots),
-      record(this.#optimizerOperations()),
-      record(this.#normOperations()),
-      this.#buffers.has("lent")
-        ? record([accumulate(this.#embeddingSize, this.#whole("lent"), this.#gradientOf(EMBEDDING))])
-        : null,
+      record(operations.optimizer()),
+      record(operations.squaredNorm()),
+      this.#buffers.has("lent") ? record(operations.addLent()) : null,
     ]);
-  }
-
-  #forwardOperations(slot: number, gradient: boolean): Operation[] {
-    const { model, range, microbatch } = this.#spec;
-    const operations: Operation[] = [];
-    if (range.embed) {
-      const x = this.#whole(`slot${slot}.block${range.first}.x`);
-      const rows = { R: this.#rows, C: model.width };
-      operations.push(embedding(rows, this.#whole(`slot${slot}.tokens`), this.#parameter(EMBEDDING), x));
-    }
-    for (let block = range.first; block < range.last; block++) {
-      operations.push(...blockForward(model, microbatch, this.#blockBuffers(slot, block)));
-    }
-    if (range.head) operations.push(...headForward(model, microbatch, this.#headBuffers(slot), gradient));
-    return operations;
-  }
-
-  #backwardOperations(slot: number): Operation[] {
-    const { model, range, microbatch } = this.#spec;
-    const operations: Operation[] = [];
-    if (range.head) operations.push(...headBackward(model, microbatch, this.#headBuffers(slot)));
-    for (let block = range.last - 1; block >= range.first; block--) {
-      operations.push(...blockBackward(model, microbatch, this.#blockBuffers(slot, block)));
-    }
-    if (range.embed) {
-      const rows = { R: this.#rows, C: model.width };
-      const segments = this.#whole(`slot${slot}.segments`);
-      operations.push(embeddingBackward(rows, segments, this.#whole("stream"), this.#gradientOf(EMBEDDING)));
-    }
-    return operations;
-  }
-
-  #optimizerOperations(): Operation[] {
-    return this.#windows().map(({ first, count }) =>
-      adamw(count, {
-        gradient: this.#part("gradient", first, count),
-        update: this.#whole("update"),
-        decay: this.#part("decay", first / TENSOR_ALIGNMENT / 32, Math.ceil(count / TENSOR_ALIGNMENT / 32)),
-        parameters: this.#part("parameters", first, count),
-        m: this.#part("m", first, count),
-        v: this.#part("v", first, count),
-      }),
-    );
-  }
-
-  #normOperations(): Operation[] {
-    return this.#windows().map(({ first, count }, i) =>
-      squaredNorm(
-        count,
-        this.#part("gradient", first, count),
-        this.#part("partials", i * NORM_PARTS, NORM_PARTS),
-      ),
-    );
-  }
-
-  /** The owned segment cut into stretches that each fit a storage binding. */
-  #windows(): { first: number; count: number }[] {
-    const limit = this.#device.limits.maxStorageBufferBindingSize / 4;
-    const longest = Math.floor(limit / WINDOW_ALIGNMENT) * WINDOW_ALIGNMENT;
-    const windows = [];
-    for (let first = 0; first < this.#size; first += longest) {
-      windows.push({ first, count: Math.min(longest, this.#size - first) });
-    }
-    return windows;
   }
 
   #writeDecayBits(): void {
@@ -388,50 +319,5 @@ export class Stage {
       for (let i = first; i < end; i++) bits[i >> 5]! |= 1 << (i & 31);
     }
     this.#write("decay", bits);
-  }
-
-  #whole(name: string): Binding {
-    return { buffer: this.#buffer(name) };
-  }
-
-  #part(name: string, first: number, count: number): Binding {
-    return { buffer: this.#buffer(name), offset: first * 4, size: count * 4 };
-  }
-
-  #parameter(name: string): Binding {
-    const { offset, size } = this.#tensors.get(name)!;
-    return this.#part("parameters", offset - this.segment.start, size);
-  }
-
-  #gradientOf(name: string): Binding {
-    const { offset, size } = this.#tensors.get(name)!;
-    return this.#part("gradient", offset - this.segment.start, size);
-  }
-
-  #blockBuffers(slot: number, block: number): BlockBuffers {
-    const name = (end: string) => `model.layers.${block}.${end}.weight`;
-    const isLast = block === this.#spec.range.last - 1;
-    return {
-      scratch: (scratch) => this.#whole(scratch),
-      saved: (saved) => this.#whole(`slot${slot}.block${block}.${saved}`),
-      weight: (end) => this.#parameter(name(end)),
-      gradient: (end) => this.#gradientOf(name(end)),
-      output: this.#whole(isLast ? `slot${slot}.y` : `slot${slot}.block${block + 1}.x`),
-    };
-  }
-
-  #headBuffers(slot: number): HeadBuffers {
-    const { model, range } = this.#spec;
-    const borrowed = borrowsEmbedding(model, range);
-    const projection = model.tied ? EMBEDDING : HEAD;
-    return {
-      scratch: (name) => this.#whole(name),
-      x: this.#whole(`slot${slot}.y`),
-      targets: this.#whole(`slot${slot}.targets`),
-      gain: this.#parameter(FINAL_NORM),
-      gainGradient: this.#gradientOf(FINAL_NORM),
-      projection: borrowed ? this.#whole("borrowed") : this.#parameter(projection),
-      projectionGradient: borrowed ? this.#whole("borrowedGradient") : this.#gradientOf(projection),
-    };
   }
 }

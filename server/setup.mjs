@@ -1,4 +1,4 @@
-// `npm run demo`, `npm test`, `npm run bench` on a fresh clone: installs the npm packages, then hands over to
+// `npm run demo` and `npm test` on a fresh clone: installs the npm packages, then hands over to
 // setup.ts. Plain JavaScript with no dependencies, because it runs before anything is installed.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";

@@ -11,6 +11,7 @@ import type { Page } from "playwright";
 import { fromLlamaConfig, ModelFormatError } from "../core/formats/huggingface.ts";
 import type { Tokenizer } from "../core/formats/tokenizer.ts";
 import type { ModelConfig } from "../core/model/config.ts";
+import type { ModelPage } from "../core/protocol/model-page.ts";
 import { launchChromium } from "./browser.ts";
 import { loadTokenizer } from "./corpus.ts";
 import { EXIT, UserError } from "./errors.ts";
@@ -42,19 +43,6 @@ export async function openModelDirectory(path: string): Promise<ModelDirectory> 
       throw new UserError(`${path}: ${error.message}`);
     throw error;
   }
-}
-
-/** What web/model/main.ts puts on the page. */
-interface ModelPage {
-  evaluate(model: unknown, modelUrl: string, tokensUrl: string): Promise<{ lossSum: number; tokens: number }>;
-  sample(
-    model: unknown,
-    modelUrl: string,
-    prompt: number[],
-    count: number,
-    temperature: number,
-    seed: number,
-  ): Promise<number[]>;
 }
 
 /** Mean loss over the tokens after the first, in windows of the model's context. */

@@ -5,26 +5,13 @@ import { sampleToken } from "../../core/data/sampling.ts";
 import { decodeSafetensors } from "../../core/formats/safetensors.ts";
 import { ModelConfig } from "../../core/model/config.ts";
 import { parameterSpace, stageRange } from "../../core/model/parameters.ts";
+import type { ModelPage } from "../../core/protocol/model-page.ts";
 import { Random } from "../../core/random.ts";
 import { openGpu } from "../engine/device.ts";
 import { Stage } from "../engine/stage.ts";
 
 /** Windows scored at once. */
 const EVAL_BATCH = 8;
-
-export interface ModelPage {
-  /** Sum of -ln p over the targets, and how many there are. Tokens come from `tokensUrl`, as uint32. */
-  evaluate(model: unknown, modelUrl: string, tokensUrl: string): Promise<{ lossSum: number; tokens: number }>;
-  /** Continues `prompt` by `count` tokens. */
-  sample(
-    model: unknown,
-    modelUrl: string,
-    prompt: number[],
-    count: number,
-    temperature: number,
-    seed: number,
-  ): Promise<number[]>;
-}
 
 declare global {
   interface Window {

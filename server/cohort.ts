@@ -35,6 +35,8 @@ interface Question {
 export class Cohort {
   readonly generation: number;
   readonly #members: ReadonlyMap<string, WorkerPort>;
+  /** Workers that have said their last words: they may go without being missed. */
+  readonly #released = new Set<string>();
   #question: Question | null = null;
   #end: Error | null = null;
 
@@ -43,8 +45,9 @@ export class Cohort {
     this.#members = new Map(members.map((member) => [member.id, member]));
   }
 
-  has(worker: string): boolean {
-    return this.#members.has(worker);
+  /** Whether the generation still needs the worker. */
+  needs(worker: string): boolean {
+    return this.#members.has(worker) && !this.#released.has(worker);
   }
 
   get workers(): string[] {
@@ -92,6 +95,7 @@ export class Cohort {
     if (!question || answer.type !== question.type) return;
     if (question.step !== undefined && "step" in answer && answer.step !== question.step) return;
     if (!question.missing.delete(worker)) return;
+    if (answer.type === "released") this.#released.add(worker);
     question.answers.set(worker, answer);
     if (question.missing.size > 0) return;
     this.#question = null;

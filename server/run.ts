@@ -138,7 +138,7 @@ export class Run {
   }
 
   takesPart(worker: string): boolean {
-    return this.#cohort?.has(worker) ?? false;
+    return this.#cohort?.needs(worker) ?? false;
   }
 
   deliver(worker: string, message: Extract<ClientMessage, { generation: number }>): void {

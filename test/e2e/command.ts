@@ -64,6 +64,6 @@ export async function localRun(config: RunConfig, sites: string, data: string): 
   return lines.map((line) => RunEvent.parse(JSON.parse(line)));
 }
 
-export function eventsOf<K extends RunEvent["event"]>(events: RunEvent[], kind: K) {
+export function eventsOf<K extends RunEvent["event"]>(events: readonly RunEvent[], kind: K) {
   return events.filter((event): event is Extract<RunEvent, { event: K }> => event.event === kind);
 }

@@ -1,10 +1,11 @@
 // Both pages in a real browser, used as a person would.
 import { chromium, type Page } from "playwright";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import type { RunEvent } from "../../core/protocol/events.ts";
 import { startServer, type RunningServer } from "../../server/app.ts";
 import { launchChromium, requireBrowser, type HeadlessBrowser } from "../../server/browser.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
-import { dataFolder } from "./command.ts";
+import { dataFolder, eventsOf } from "./command.ts";
 
 const data = dataFolder();
 let server: RunningServer;
@@ -147,4 +148,47 @@ describe("coordinator page", () => {
     await page.getByText(/The run was stopped after step \d+/).waitFor({ timeout: 30_000 });
     expect(server.coordinator.snapshot().run).toMatchObject({ status: "stopped" });
   });
+});
+
+test("a worker that leaves or pauses from its page, in the middle of a run, costs the run no step", async () => {
+  const staying = await open(`/worker?site=lab#token=${server.tokens.worker}`);
+  const leaving = await open(`/worker?site=home#token=${server.tokens.worker}`);
+  await Promise.all([phaseIs(staying, "idle"), phaseIs(leaving, "idle")]);
+  const events: RunEvent[] = [];
+  const unsubscribe = server.coordinator.subscribe((update) => {
+    if (update.type === "event") events.push(update.event);
+  });
+  onTestFinished(unsubscribe);
+  const stepIs = (step: number) =>
+    expect
+      .poll(() => server.coordinator.snapshot().run!.step, { timeout: 60_000 })
+      .toBeGreaterThanOrEqual(step);
+  await server.coordinator.start(tinyConfig({ name: "leave", steps: 60 }));
+  await stepIs(3);
+  await leaving.getByRole("button", { name: "Pause" }).click();
+  await phaseIs(leaving, "paused");
+  await expect.poll(() => eventsOf(events, "plan").length, { timeout: 60_000 }).toBe(2);
+  await leaving.getByRole("button", { name: "Leave" }).click();
+  await phaseIs(leaving, "left");
+  await expect.poll(() => eventsOf(events, "done").length, { timeout: 60_000 }).toBe(1);
+  expect(eventsOf(events, "done")[0]).toMatchObject({ steps: 60, workersLost: 0, stepsRetried: 0 });
+  expect(eventsOf(events, "step").map(({ step }) => step)).toEqual(
+    Array.from({ length: 60 }, (_, i) => i + 1),
+  );
+});
+
+test("a worker that leaves at once is let go after its step", async () => {
+  const staying = await open(`/worker?site=lab#token=${server.tokens.worker}`);
+  const leaving = await open(`/worker?site=home#token=${server.tokens.worker}`);
+  await Promise.all([phaseIs(staying, "idle"), phaseIs(leaving, "idle")]);
+  const run = await server.coordinator.start(tinyConfig({ name: "leave", steps: 5000 }));
+  const step = () => server.coordinator.snapshot().run!.step;
+  await expect.poll(step, { timeout: 60_000 }).toBeGreaterThan(2);
+  await leaving.getByRole("button", { name: "Leave" }).click();
+  await phaseIs(leaving, "left");
+  const left = step();
+  await expect.poll(step, { timeout: 60_000 }).toBeGreaterThan(left + 2);
+  await server.coordinator.stop(run);
+  const { events } = server.coordinator.history();
+  expect(eventsOf(events, "recovered")).toEqual([]);
 });

@@ -217,6 +217,29 @@ describe("wishes", () => {
     expect(orders("b-1", "commit")).toHaveLength(3);
   });
 
+  test("a worker that goes once it is released is not lost", async () => {
+    const run = makeRun({ steps: 5 });
+    // a-1 takes its time to say its last word; b-1 has said its own, and goes meanwhile.
+    addWorkers(run, ["a-1"], (order, answer) => {
+      if (order.type === "step" && order.step === 2 && order.generation === 1) run.replan();
+      if (answer.type !== "released" || order.generation > 1) return answer;
+      setTimeout(() => setTimeout(() => run.deliver("a-1", answer)));
+      return null;
+    });
+    addWorkers(run, ["b-1"], (order, answer) => {
+      if (answer.type === "released" && order.generation === 1) {
+        workers.delete("b-1");
+        setTimeout(() => run.lose("b-1", "left"), 0);
+      }
+      return answer;
+    });
+    const loser = workers.get("b-1")!;
+    await run.drive();
+    expect(loser.orders.at(-1)!.type).toBe("release");
+    expect(of("recovered")).toEqual([]);
+    expect(of("done")[0]).toMatchObject({ steps: 5, stepsRetried: 0, workersLost: 0 });
+  });
+
   test("pause holds the run between two steps until it is resumed", async () => {
     const run = makeRun({ steps: 3 });
     addWorkers(run, ["a-1"], (order, answer) => {

@@ -87,6 +87,8 @@ export class Cohort {
   deliver(worker: string, answer: Answer): void {
     if (answer.generation !== this.generation || !this.#members.has(worker)) return;
     if (answer.type === "failed") {
+      // Links go down while a generation is released; each worker's last word comes all the same.
+      if (this.#question?.type === "released") return;
       const reason = `worker ${worker}: ${answer.message}`;
       this.fail(answer.fatal ? new DoesNotFit(reason) : new WorkerLost(reason));
       return;
@@ -94,9 +96,23 @@ export class Cohort {
     const question = this.#question;
     if (!question || answer.type !== question.type) return;
     if (question.step !== undefined && "step" in answer && answer.step !== question.step) return;
-    if (!question.missing.delete(worker)) return;
-    if (answer.type === "released") this.#released.add(worker);
+    if (!question.missing.has(worker)) return;
     question.answers.set(worker, answer);
+    this.#settle(question, worker);
+  }
+
+  /** The worker is gone. True while the generation is being released: then nobody is missed. */
+  letGo(worker: string): boolean {
+    const question = this.#question;
+    if (question?.type !== "released") return false;
+    this.#settle(question, worker);
+    return true;
+  }
+
+  /** Nothing more is waited for from the worker. */
+  #settle(question: Question, worker: string): void {
+    question.missing.delete(worker);
+    if (question.type === "released") this.#released.add(worker);
     if (question.missing.size > 0) return;
     this.#question = null;
     question.resolve(question.answers);

@@ -46,7 +46,7 @@ export class RunCoordinator implements Coordinator {
   join(port: WorkerPort): void {
     this.#members.set(port.id, { port, paused: false });
     this.#reportWorker(port, "joined");
-    this.#crewChanged?.();
+    this.#changeCrew();
   }
 
   leave(worker: string, reason: string): void {
@@ -62,9 +62,8 @@ export class RunCoordinator implements Coordinator {
     if (!member) return;
     if (message.type === "pause") {
       member.paused = message.paused;
-      if (message.paused && this.#run?.takesPart(worker)) this.#run.replan();
       this.#reportWorker(member.port, message.paused ? "paused" : "resumed");
-      this.#crewChanged?.();
+      this.#changeCrew();
     } else if ("generation" in message) {
       this.#run?.deliver(worker, message);
     }
@@ -176,21 +175,31 @@ export class RunCoordinator implements Coordinator {
     return { ...found, run: null, optimizer: false };
   }
 
-  /** Workers that may take part now, by site in order of their names; waits until there is one. */
+  /** Workers that may take part now, by site in order of their names. */
+  #readyCrew() {
+    const ready = [...this.#members.values()].filter(({ paused }) => !paused).map(({ port }) => port);
+    const sites = new Map<string, string[]>();
+    for (const { id, site } of ready.sort(byJoinOrder)) sites.set(site, [...(sites.get(site) ?? []), id]);
+    return {
+      sites: sites as ReadonlyMap<string, readonly string[]>,
+      ports: new Map(ready.map((port) => [port.id, port])),
+    };
+  }
+
+  /** The same, once there is one. */
   async #crew() {
     for (;;) {
-      const ready = [...this.#members.values()].filter(({ paused }) => !paused).map(({ port }) => port);
-      if (ready.length > 0 || this.#run!.stopping) {
-        const sites = new Map<string, string[]>();
-        for (const { id, site } of ready.sort(byJoinOrder)) sites.set(site, [...(sites.get(site) ?? []), id]);
-        return {
-          sites: sites as ReadonlyMap<string, readonly string[]>,
-          ports: new Map(ready.map((port) => [port.id, port])),
-        };
-      }
+      const crew = this.#readyCrew();
+      if (crew.ports.size > 0 || this.#run!.stopping) return crew;
       await new Promise<void>((resolve) => (this.#crewChanged = resolve));
       this.#crewChanged = null;
     }
+  }
+
+  /** Someone came, or paused, or came back. */
+  #changeCrew(): void {
+    this.#crewChanged?.();
+    if (this.#active) this.#run!.replan(this.#readyCrew().sites);
   }
 
   #workerView({ port, paused }: Member): WorkerView {

@@ -119,9 +119,11 @@ export class Run {
     this.setPaused(false);
   }
 
-  /** Takes the workers there are now into a new generation, after the step in progress. */
-  replan(): void {
-    this.#wish ??= "replan";
+  /** When these workers make another plan than the one in force: a new generation, after the step in progress. */
+  replan(sites: SiteWorkers): void {
+    if (!this.plan) return;
+    const { replicas } = makePlan(this.config, sites);
+    if (JSON.stringify(replicas) !== JSON.stringify(this.plan.replicas)) this.#wish ??= "replan";
   }
 
   setPaused(paused: boolean): void {
@@ -147,7 +149,7 @@ export class Run {
   }
 
   lose(worker: string, reason: string): void {
-    if (!this.takesPart(worker)) return;
+    if (!this.takesPart(worker) || this.#cohort!.letGo(worker)) return;
     this.#workersLost++;
     this.#cohort!.fail(new WorkerLost(`worker ${worker} ${reason}`));
   }

@@ -167,7 +167,12 @@ test("a worker that leaves or pauses from its page, in the middle of a run, cost
   await stepIs(3);
   await leaving.getByRole("button", { name: "Pause" }).click();
   await phaseIs(leaving, "paused");
-  await expect.poll(() => eventsOf(events, "plan").length, { timeout: 60_000 }).toBe(2);
+  const plansAre = (count: number) =>
+    expect.poll(() => eventsOf(events, "plan").length, { timeout: 60_000 }).toBe(count);
+  await plansAre(2);
+  await leaving.getByRole("button", { name: "Take part again" }).click();
+  await phaseIs(leaving, "training");
+  await plansAre(3);
   await leaving.getByRole("button", { name: "Leave" }).click();
   await phaseIs(leaving, "left");
   await expect.poll(() => eventsOf(events, "done").length, { timeout: 60_000 }).toBe(1);

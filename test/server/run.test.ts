@@ -207,7 +207,12 @@ describe("wishes", () => {
     addWorkers(run, ["a-1"], (order, answer) => {
       if (order.type === "step" && order.step === 2 && order.generation === 1) {
         addWorkers(run, ["b-1"]);
-        run.replan();
+        run.replan(
+          new Map([
+            ["a", ["a-1"]],
+            ["b", ["b-1"]],
+          ]),
+        );
       }
       return answer;
     });
@@ -217,11 +222,44 @@ describe("wishes", () => {
     expect(orders("b-1", "commit")).toHaveLength(3);
   });
 
+  test("while a generation is released, a broken link or a worker that goes without a word is no loss", async () => {
+    const run = makeRun({ steps: 3 });
+    addWorkers(run, ["a-1", "b-1"], (order, answer) => {
+      if (order.type === "step" && order.step === 2) run.replan(new Map([["a", ["a-1"]]]));
+      return answer;
+    });
+    addWorkers(run, ["c-1"], (order, answer) => {
+      if (order.type !== "release" || order.generation > 1) return answer;
+      workers.delete("c-1");
+      const { generation } = order;
+      setTimeout(() =>
+        run.deliver("c-1", { type: "failed", generation, message: "link to a-1", fatal: false }),
+      );
+      setTimeout(() => run.lose("c-1", "left"), 1);
+      return null;
+    });
+    await run.drive();
+    expect(of("recovered")).toEqual([]);
+    expect(of("done")[0]).toMatchObject({ steps: 3, stepsRetried: 0, workersLost: 0 });
+  });
+
+  test("no replan when it would come to the same plan", async () => {
+    const run = makeRun({ steps: 5, stages: 2 });
+    addWorkers(run, ["a-1", "a-2"], (order, answer) => {
+      if (order.type === "step" && order.step === 2) run.replan(new Map([["a", ["a-1", "a-2", "a-3"]]]));
+      return answer;
+    });
+    await run.drive();
+    expect(of("plan")).toHaveLength(1);
+  });
+
   test("a worker that goes once it is released is not lost", async () => {
     const run = makeRun({ steps: 5 });
     // a-1 takes its time to say its last word; b-1 has said its own, and goes meanwhile.
     addWorkers(run, ["a-1"], (order, answer) => {
-      if (order.type === "step" && order.step === 2 && order.generation === 1) run.replan();
+      if (order.type === "step" && order.step === 2 && order.generation === 1) {
+        run.replan(new Map([["a", ["a-1"]]]));
+      }
       if (answer.type !== "released" || order.generation > 1) return answer;
       setTimeout(() => setTimeout(() => run.deliver("a-1", answer)));
       return null;

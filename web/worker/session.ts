@@ -28,6 +28,8 @@ let credentials: Credentials | null = null;
 let socket: WebSocket | null = null;
 let switchboard: Switchboard | null = null;
 let assignment: Assignment | null = null;
+/** Whether the current generation has begun its first step. */
+let stepping = false;
 /** Sends of the current generation still on their way to a channel. */
 let sending: Promise<void>[] = [];
 /** What the person at this page wants; it outlives a lost connection. */
@@ -157,6 +159,7 @@ function fromServer(data: string): void {
     void takeAssignment(message);
   } else {
     if (message.type === "release") note(`released: ${message.reason}`);
+    if (message.type === "step") stepping = true;
     if (message.type === "commit") showCommit(message.step);
     toTrainer({ type: "order", order: message });
   }
@@ -166,6 +169,7 @@ function fromServer(data: string): void {
 async function takeAssignment(order: Assignment): Promise<void> {
   if (assignment?.run !== order.run) switchboard!.resetCounts();
   assignment = order;
+  stepping = false;
   sending = [];
   speed.reset();
   const self = state.value.worker!;
@@ -174,13 +178,17 @@ async function takeAssignment(order: Assignment): Promise<void> {
   const holds = describeStage(stageRange(order.config.model, first, last));
   update({ phase: "loading", run: order.run, holds, steps: order.config.steps });
   note(`run ${order.run}, generation ${order.generation}: ${holds}`);
+  if (await openLinks(order)) toTrainer({ type: "order", order });
+}
+
+/** Opens what the plan needs; says "failed" when it cannot. Whether they are open and the assignment still holds. */
+async function openLinks(order: Assignment): Promise<boolean> {
   try {
     await switchboard!.connect(linksOf(order.plan));
-    if (assignment === order) toTrainer({ type: "order", order });
+    return assignment === order;
   } catch (error) {
-    if (assignment !== order) return;
-    const message = error instanceof Error ? error.message : String(error);
-    say({ type: "failed", generation: order.generation, message: message.slice(0, 2000), fatal: false });
+    if (assignment === order) sayFailed(order, error instanceof Error ? error.message : String(error));
+    return false;
   }
 }
 
@@ -239,15 +247,19 @@ function showCommit(step: number): void {
   update({ step, tokensPerSecond: speed.add(batch * model.context) });
 }
 
+/**
+ * Before the first step of a generation, a link that breaks is one that the other side gave up with the generation
+ * before: it is opened anew. After that it is a loss.
+ */
 function linkBroke(peer: string, reason: string): void {
   note(`the link to ${peer} broke: ${reason}`);
   if (!assignment) return;
-  say({
-    type: "failed",
-    generation: assignment.generation,
-    message: `link to ${peer}: ${reason}`.slice(0, 2000),
-    fatal: false,
-  });
+  if (stepping) sayFailed(assignment, `link to ${peer}: ${reason}`);
+  else void openLinks(assignment);
+}
+
+function sayFailed({ generation }: Assignment, message: string): void {
+  say({ type: "failed", generation, message: message.slice(0, 2000), fatal: false });
 }
 
 function endGeneration(reason: string): void {

@@ -216,9 +216,7 @@ export class Run {
     const { optimizer, steps } = this.config;
     const began = performance.now();
     const ready = await cohort.ask({ type: "step", generation: cohort.generation, step }, "ready");
-    const heads = plan.replicas.map(({ stages }) => ready.get(stages.at(-1)!.worker)!);
-    const tokens = heads.reduce((sum, head) => sum + head.tokens, 0);
-    const loss = heads.reduce((sum, head) => sum + (head.lossSum ?? NaN), 0) / tokens;
+    const { loss, tokens } = meanLoss(plan, ready);
     // After the reduction every replica holds the same gradient: the first one's norm is the run's.
     const squaredNorm = plan.replicas[0]!.stages.reduce(
       (sum, { worker }) => sum + (ready.get(worker)!.squaredNorm ?? NaN),
@@ -261,9 +259,7 @@ export class Run {
   async #validate(cohort: Cohort, plan: Plan): Promise<void> {
     const { step, config } = this;
     const answers = await cohort.ask({ type: "validate", generation: cohort.generation, step }, "validated");
-    const heads = plan.replicas.map(({ stages }) => answers.get(stages.at(-1)!.worker)!);
-    const tokens = heads.reduce((sum, head) => sum + head.tokens, 0);
-    const loss = heads.reduce((sum, head) => sum + (head.lossSum ?? NaN), 0) / tokens;
+    const { loss, tokens } = meanLoss(plan, answers);
     if (!Number.isFinite(loss)) throw new RunImpossible(`step ${step}: the validation loss is not finite`);
     const { count, validFrom } = this.#parts.corpus.source;
     this.#bytesNeeded += validationActivationBytes(config, plan, count - validFrom);
@@ -352,4 +348,14 @@ export class Run {
     this.status = status;
     this.#parts.changed();
   }
+}
+
+/** Mean over the tokens that the replicas' heads saw; NaN when a sum was not finite. */
+function meanLoss(
+  plan: Plan,
+  answers: ReadonlyMap<string, { readonly lossSum?: number | null | undefined; readonly tokens: number }>,
+): { loss: number; tokens: number } {
+  const heads = plan.replicas.map(({ stages }) => answers.get(stages.at(-1)!.worker)!);
+  const tokens = heads.reduce((sum, head) => sum + head.tokens, 0);
+  return { loss: heads.reduce((sum, head) => sum + (head.lossSum ?? NaN), 0) / tokens, tokens };
 }

@@ -3,7 +3,13 @@
 // It knows segments and workers, not stages of any particular cut: replicas may cut the model differently.
 // Not here: the links that carry the sums (web/link), or division by the token count (the optimizer's scale).
 import type { ModelConfig } from "../model/config.ts";
-import { ownedSegment, parameterSpace, stageRange, type Segment } from "../model/parameters.ts";
+import {
+  ownedSegment,
+  parameterSpace,
+  stageRange,
+  type ParameterSpace,
+  type Segment,
+} from "../model/parameters.ts";
 import { share } from "../plan/partition.ts";
 import { leadReplicas, positionOf, type Plan, type Replica } from "../plan/plan.ts";
 
@@ -33,7 +39,8 @@ export async function sumOverReplicas(
   gradient: Float32Array,
   transport: SegmentTransport,
 ): Promise<void> {
-  const holdings = (replica: Replica): Holding[] => holdingsOf(model, replica);
+  const space = parameterSpace(model);
+  const holdings = (replica: Replica): Holding[] => holdingsOf(model, space, replica);
   const { replica: index, stage } = positionOf(plan, worker)!;
   const replica = plan.replicas[index]!;
   const mine = holdings(replica)[stage]!.segment;
@@ -107,8 +114,7 @@ async function sumAcrossSites(
 }
 
 /** What each stage of a replica owns, in order. */
-function holdingsOf(model: ModelConfig, { stages }: Replica): Holding[] {
-  const space = parameterSpace(model);
+function holdingsOf(model: ModelConfig, space: ParameterSpace, { stages }: Replica): Holding[] {
   return stages.map(({ worker, first, last }) => ({
     worker,
     segment: ownedSegment(space, stageRange(model, first, last)),

@@ -8,7 +8,10 @@ const HeaderEntry = z.object({
   shape: z.array(z.number().int().min(0)),
   data_offsets: z.tuple([z.number().int().min(0), z.number().int().min(0)]),
 });
-const Header = z.record(z.string(), z.unknown());
+// Not z.record: it drops a tensor named `__proto__`.
+const Header = z.custom<Record<string, unknown>>(
+  (json) => typeof json === "object" && json !== null && !Array.isArray(json),
+);
 const Metadata = z.record(z.string(), z.string());
 
 const MAX_HEADER_BYTES = 100_000_000;

@@ -33,6 +33,12 @@ describe("safetensors", () => {
     );
   });
 
+  test("a tensor may have any name JavaScript has plans for", () => {
+    const names = ["__proto__", "constructor", "toString"];
+    const tensors = new Map(names.map((name) => [name, { shape: [1], values: Float32Array.of(1) }]));
+    expect([...decodeSafetensors(encodeSafetensors(tensors)).tensors.keys()]).toEqual(names);
+  });
+
   test("data starts at a multiple of 8", () => {
     const file = encodeSafetensors(new Map([["x", { shape: [1], values: Float32Array.of(1) }]]));
     expect((file.length - 4) % 8).toBe(0);

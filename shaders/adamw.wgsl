@@ -39,16 +39,15 @@ fn adamw(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grou
     (update.weight_decay * decays * p + mean * update.correction1 / (sqrt(square * update.correction2) + update.eps));
 }
 
-// partial[i] = sum of squares of one of PARTS equal stretches of the gradient.
+// partial[i] = sum of squares of every PARTS-th element from i on.
 override PARTS: u32 = 256;
 @group(0) @binding(6) var<storage, read_write> partial: array<f32>;
 
 @compute @workgroup_size(64)
 fn squared_norm(@builtin(global_invocation_id) id: vec3u) {
   if (id.x >= PARTS) { return; }
-  let length = (SIZE + PARTS - 1) / PARTS;
   var sum = 0.0;
-  for (var i = id.x * length; i < min((id.x + 1) * length, SIZE); i++) {
+  for (var i = id.x; i < SIZE; i += PARTS) {
     sum += gradient[i] * gradient[i];
   }
   partial[id.x] = sum;

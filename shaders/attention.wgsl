@@ -1,145 +1,336 @@
 // Causal grouped-query attention in the manner of FlashAttention-2 (Dao, 2023): the T x T scores are never
 // stored; forward keeps the logsumexp of each row of scores, backward makes the scores again from it.
-// q, out, dout, dq: [R, H*D]; k, v, dk, dv: [R, G*D]; logsumexp, delta: [R, H]; R = B*T rows, H query heads,
-// G key-value heads, each read by H/G query heads without a copy. The head width D is QUADS * 4.
-// No atomics: each result has one writer. One invocation a row and head; neighbours hold neighbouring rows of one
-// head, so that they run loops of nearly the same length. Loops marked "unroll" are unrolled by
-// web/engine/preprocess.ts.
+// qkv, dqkv: [R, (H + 2 G) D], the query heads, then the key heads, then the value heads; out, dout: [R, H*D];
+// logsumexp, delta: [R, H]; R = B*T rows, H query heads, G key-value heads, each read by H/G query heads without a
+// copy. The head width D is QUADS * 4.
+// No atomics: each result has one writer. A workgroup takes one head of a block of rows; an invocation keeps ROWS
+// of them, 4 apart, in registers, and meets the other rows four at a time: read by itself, shared with its
+// neighbours (part `quad`), or, with STAGE > 0, read STAGE at a time into workgroup memory. Blocks that the causal
+// mask hides are skipped. Loops marked "unroll" are written out by web/engine/preprocess.ts.
 
 const QUADS = 4u;
-override R: u32;
+const ROWS = 2u;
+const ROW_GROUPS = 1u;
+const STAGE = 0u;
+const BLOCK = 4u * ROWS * ROW_GROUPS;
 override T: u32;
 override H: u32;
 override G: u32;
 
-@group(0) @binding(0) var<storage, read> q: array<vec4f>;
-@group(0) @binding(1) var<storage, read> k: array<vec4f>;
-@group(0) @binding(2) var<storage, read> v: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> logsumexp: array<f32>;
+const NEVER = -3.0e38;
+
+@group(0) @binding(0) var<storage, read> qkv: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> logsumexp: array<f32>;
+
+// Two rows of a head's width for each staged row.
+var<workgroup> staged: array<vec4f, STAGE * 2 * QUADS + 1>;
 
 fn scale() -> f32 {
   return inverseSqrt(f32(QUADS * 4));
 }
 
-@compute @workgroup_size(64)
-fn forward(@builtin(global_invocation_id) id: vec3u) {
-  if (id.x >= R * H) { return; }
-  let row = id.x % R;
-  let head = id.x / R;
-  let start = (row * H + head) * QUADS;
-  let kv_head = head / (H / G);
-  var query: array<vec4f, QUADS>;
-  var sum: array<vec4f, QUADS>;
-  for (var i = 0u; i < QUADS; i++) { // unroll
-    query[i] = q[start + i] * scale();
-  }
-  // Online softmax: weights are relative to the largest score so far.
-  var largest = -3.0e38;
-  var total = 0.0;
-  for (var j = row - row % T; j <= row; j++) {
-    let key = (j * G + kv_head) * QUADS;
-    var score = 0.0;
-    for (var i = 0u; i < QUADS; i++) { // unroll
-      score += dot(query[i], k[key + i]);
-    }
-    let next = max(largest, score);
-    let shrink = exp(largest - next);
-    let weight = exp(score - next);
-    total = total * shrink + weight;
-    for (var i = 0u; i < QUADS; i++) { // unroll
-      sum[i] = sum[i] * shrink + weight * v[key + i];
-    }
-    largest = next;
-  }
-  for (var i = 0u; i < QUADS; i++) { // unroll
-    out[start + i] = sum[i] / total;
-  }
-  logsumexp[row * H + head] = largest + log(total);
+fn pitch() -> u32 {
+  return (H + 2 * G) * QUADS;
 }
 
-@group(0) @binding(5) var<storage, read> saved_out: array<vec4f>;
-@group(0) @binding(6) var<storage, read> saved_logsumexp: array<f32>;
-@group(0) @binding(7) var<storage, read> dout: array<vec4f>;
-@group(0) @binding(8) var<storage, read_write> delta: array<f32>;
-@group(0) @binding(9) var<storage, read_write> dq: array<vec4f>;
+// Where a workgroup stands: its head, the first row of its sequence, and its block of rows in it.
+struct Place {
+  head: u32,
+  sequence: u32,
+  block: u32,
+}
+
+fn place(group: u32, heads: u32) -> Place {
+  let blocks = (T + BLOCK - 1) / BLOCK;
+  return Place(group / blocks % heads, group / blocks / heads * T, group % blocks);
+}
+
+// The first of an invocation's own rows in its sequence.
+fn own_row(block: u32, index: u32) -> u32 {
+  return block * BLOCK + index / 4 * 4 * ROWS + (index & 3);
+}
+
+// Rows t .. t + 3 against `own`, each true where the first is hidden from the second.
+fn after(t: u32, own: u32) -> vec4<bool> {
+  return vec4u(t, t + 1, t + 2, t + 3) > vec4u(own);
+}
+
+fn stage_keys(first: u32, at: Place, index: u32) {
+  let key = (H + at.head / (H / G)) * QUADS;
+  for (var i = index; i < STAGE * QUADS; i += 4 * ROW_GROUPS) {
+    let row = (at.sequence + min(first + i / QUADS, T - 1)) * pitch() + key + i % QUADS;
+    staged[i] = qkv[row];
+    staged[STAGE * QUADS + i] = qkv[row + G * QUADS];
+  }
+}
+
+@compute @workgroup_size(4 * ROW_GROUPS)
+fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
+  let at = place(group.x, H);
+  let own = own_row(at.block, index);
+  let lane = index & 3;
+  let key = (H + at.head / (H / G)) * QUADS;
+  var query: array<vec4f, ROWS * QUADS>;
+  var sum: array<vec4f, ROWS * QUADS>;
+  // Online softmax: weights are relative to the largest score so far.
+  var largest: array<f32, ROWS>;
+  var total: array<f32, ROWS>;
+  for (var i = 0u; i < ROWS; i++) { // unroll
+    let start = (at.sequence + min(own + 4 * i, T - 1)) * pitch() + at.head * QUADS;
+    for (var q = 0u; q < QUADS; q++) { // unroll
+      query[i * QUADS + q] = qkv[start + q] * scale();
+    }
+    largest[i] = NEVER;
+  }
+  let end = min(T, (at.block + 1) * BLOCK);
+  for (var t = 0u; t < end; t += 4) {
+    if (STAGE > 0 && t % max(STAGE, 1) == 0) {
+      workgroupBarrier();
+      stage_keys(t, at, index);
+      workgroupBarrier();
+    }
+    // Zero, said aloud: one compiler keeps an iteration's values otherwise.
+    var scores = array<vec4f, ROWS>();
+    for (var q = 0u; q < QUADS; q++) { // unroll
+      var k: array<vec4f, 4>;
+      if (SHARES) {
+        k = handed_round(qkv[(at.sequence + min(t + lane, T - 1)) * pitch() + key + q]);
+      } else {
+        for (var l = 0u; l < 4; l++) { // unroll
+          if (STAGE > 0) {
+            k[l] = staged[(t % max(STAGE, 1) + l) * QUADS + q];
+          } else {
+            k[l] = qkv[(at.sequence + min(t + l, T - 1)) * pitch() + key + q];
+          }
+        }
+      }
+      for (var i = 0u; i < ROWS; i++) { // unroll
+        let x = query[i * QUADS + q];
+        scores[i] += vec4f(dot(x, k[0]), dot(x, k[1]), dot(x, k[2]), dot(x, k[3]));
+      }
+    }
+    var shrink: array<f32, ROWS>;
+    for (var i = 0u; i < ROWS; i++) { // unroll
+      let seen = select(scores[i], vec4f(NEVER), after(t, own + 4 * i));
+      let next = max(largest[i], max(max(seen.x, seen.y), max(seen.z, seen.w)));
+      shrink[i] = exp(largest[i] - next);
+      scores[i] = exp(seen - next);
+      total[i] = total[i] * shrink[i] + dot(scores[i], vec4f(1));
+      largest[i] = next;
+    }
+    for (var q = 0u; q < QUADS; q++) { // unroll
+      var v: array<vec4f, 4>;
+      if (SHARES) {
+        v = handed_round(qkv[(at.sequence + min(t + lane, T - 1)) * pitch() + key + G * QUADS + q]);
+      } else {
+        for (var l = 0u; l < 4; l++) { // unroll
+          if (STAGE > 0) {
+            v[l] = staged[(STAGE + t % max(STAGE, 1) + l) * QUADS + q];
+          } else {
+            v[l] = qkv[(at.sequence + min(t + l, T - 1)) * pitch() + key + G * QUADS + q];
+          }
+        }
+      }
+      for (var i = 0u; i < ROWS; i++) { // unroll
+        let w = scores[i];
+        sum[i * QUADS + q] = sum[i * QUADS + q] * shrink[i] + w.x * v[0] + w.y * v[1] + w.z * v[2] + w.w * v[3];
+      }
+    }
+  }
+  for (var i = 0u; i < ROWS; i++) { // unroll
+    if (own + 4 * i < T) {
+      let row = (at.sequence + own + 4 * i) * H + at.head;
+      for (var q = 0u; q < QUADS; q++) { // unroll
+        out[row * QUADS + q] = sum[i * QUADS + q] / total[i];
+      }
+      logsumexp[row] = largest[i] + log(total[i]);
+    }
+  }
+}
+
+@group(0) @binding(3) var<storage, read> saved_out: array<vec4f>;
+@group(0) @binding(4) var<storage, read> saved_logsumexp: array<f32>;
+@group(0) @binding(5) var<storage, read> dout: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> delta: array<f32>;
+@group(0) @binding(7) var<storage, read_write> dqkv: array<vec4f>;
 
 // delta[r,h] = sum_i dout[r,h,i] out[r,h,i]; dq = sum_j ds_j k_j / sqrt(D), ds_j = p_j (dout . v_j - delta)
-@compute @workgroup_size(64)
-fn query_backward(@builtin(global_invocation_id) id: vec3u) {
-  if (id.x >= R * H) { return; }
-  let row = id.x % R;
-  let head = id.x / R;
-  let start = (row * H + head) * QUADS;
-  let kv_head = head / (H / G);
-  var query: array<vec4f, QUADS>;
-  var gradient: array<vec4f, QUADS>;
-  var sum: array<vec4f, QUADS>;
-  var d = 0.0;
-  for (var i = 0u; i < QUADS; i++) { // unroll
-    query[i] = q[start + i] * scale();
-    gradient[i] = dout[start + i];
-    d += dot(gradient[i], saved_out[start + i]);
-  }
-  delta[row * H + head] = d;
-  let lse = saved_logsumexp[row * H + head];
-  for (var j = row - row % T; j <= row; j++) {
-    let key = (j * G + kv_head) * QUADS;
-    var score = 0.0;
-    var dp = 0.0;
-    for (var i = 0u; i < QUADS; i++) { // unroll
-      score += dot(query[i], k[key + i]);
-      dp += dot(gradient[i], v[key + i]);
+@compute @workgroup_size(4 * ROW_GROUPS)
+fn query_backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
+  let at = place(group.x, H);
+  let own = own_row(at.block, index);
+  let lane = index & 3;
+  let key = (H + at.head / (H / G)) * QUADS;
+  var query: array<vec4f, ROWS * QUADS>;
+  var gradient: array<vec4f, ROWS * QUADS>;
+  var sum: array<vec4f, ROWS * QUADS>;
+  var d: array<f32, ROWS>;
+  var lse: array<f32, ROWS>;
+  for (var i = 0u; i < ROWS; i++) { // unroll
+    let row = at.sequence + min(own + 4 * i, T - 1);
+    for (var q = 0u; q < QUADS; q++) { // unroll
+      query[i * QUADS + q] = qkv[row * pitch() + at.head * QUADS + q] * scale();
+      gradient[i * QUADS + q] = dout[(row * H + at.head) * QUADS + q];
+      d[i] += dot(gradient[i * QUADS + q], saved_out[(row * H + at.head) * QUADS + q]);
     }
-    let ds = exp(score - lse) * (dp - d);
-    for (var i = 0u; i < QUADS; i++) { // unroll
-      sum[i] += ds * k[key + i];
+    lse[i] = saved_logsumexp[row * H + at.head];
+  }
+  let end = min(T, (at.block + 1) * BLOCK);
+  for (var t = 0u; t < end; t += 4) {
+    if (STAGE > 0 && t % max(STAGE, 1) == 0) {
+      workgroupBarrier();
+      stage_keys(t, at, index);
+      workgroupBarrier();
+    }
+    var scores = array<vec4f, ROWS>();
+    var dp = array<vec4f, ROWS>();
+    var keys: array<vec4f, 4 * QUADS>;
+    for (var q = 0u; q < QUADS; q++) { // unroll
+      var k: array<vec4f, 4>;
+      var v: array<vec4f, 4>;
+      if (SHARES) {
+        let row = (at.sequence + min(t + lane, T - 1)) * pitch() + key + q;
+        k = handed_round(qkv[row]);
+        v = handed_round(qkv[row + G * QUADS]);
+      } else {
+        for (var l = 0u; l < 4; l++) { // unroll
+          if (STAGE > 0) {
+            k[l] = staged[(t % max(STAGE, 1) + l) * QUADS + q];
+            v[l] = staged[(STAGE + t % max(STAGE, 1) + l) * QUADS + q];
+          } else {
+            let row = (at.sequence + min(t + l, T - 1)) * pitch() + key + q;
+            k[l] = qkv[row];
+            v[l] = qkv[row + G * QUADS];
+          }
+        }
+      }
+      for (var i = 0u; i < ROWS; i++) { // unroll
+        let x = query[i * QUADS + q];
+        let g = gradient[i * QUADS + q];
+        scores[i] += vec4f(dot(x, k[0]), dot(x, k[1]), dot(x, k[2]), dot(x, k[3]));
+        dp[i] += vec4f(dot(g, v[0]), dot(g, v[1]), dot(g, v[2]), dot(g, v[3]));
+      }
+      for (var l = 0u; l < 4; l++) { // unroll
+        keys[l * QUADS + q] = k[l];
+      }
+    }
+    for (var i = 0u; i < ROWS; i++) { // unroll
+      let p = select(exp(scores[i] - lse[i]), vec4f(0), after(t, own + 4 * i));
+      let ds = p * (dp[i] - d[i]);
+      for (var q = 0u; q < QUADS; q++) { // unroll
+        sum[i * QUADS + q] += ds.x * keys[q] + ds.y * keys[QUADS + q] + ds.z * keys[2 * QUADS + q] + ds.w * keys[3 * QUADS + q];
+      }
     }
   }
-  for (var i = 0u; i < QUADS; i++) { // unroll
-    dq[start + i] = sum[i] * scale();
+  for (var i = 0u; i < ROWS; i++) { // unroll
+    if (own + 4 * i < T) {
+      let row = at.sequence + own + 4 * i;
+      for (var q = 0u; q < QUADS; q++) { // unroll
+        dqkv[row * pitch() + at.head * QUADS + q] = sum[i * QUADS + q] * scale();
+      }
+      delta[row * H + at.head] = d[i];
+    }
   }
 }
 
-@group(0) @binding(10) var<storage, read> saved_delta: array<f32>;
-@group(0) @binding(11) var<storage, read_write> dk: array<vec4f>;
-@group(0) @binding(12) var<storage, read_write> dv: array<vec4f>;
+@group(0) @binding(8) var<storage, read> saved_delta: array<f32>;
 
-// One invocation a row and key-value head: sums over the query heads that read it and the rows that see it.
-@compute @workgroup_size(64)
-fn key_value_backward(@builtin(global_invocation_id) id: vec3u) {
-  if (id.x >= R * G) { return; }
-  let row = id.x % R;
-  let kv_head = id.x / R;
-  let start = (row * G + kv_head) * QUADS;
-  let end = row - row % T + T;
-  var key: array<vec4f, QUADS>;
-  var value: array<vec4f, QUADS>;
-  var dkey: array<vec4f, QUADS>;
-  var dvalue: array<vec4f, QUADS>;
-  for (var i = 0u; i < QUADS; i++) { // unroll
-    key[i] = k[start + i] * scale();
-    value[i] = v[start + i];
+fn stage_queries(first: u32, sequence: u32, head: u32, index: u32) {
+  for (var i = index; i < STAGE * QUADS; i += 4 * ROW_GROUPS) {
+    let row = sequence + min(first + i / QUADS, T - 1);
+    staged[i] = qkv[row * pitch() + head * QUADS + i % QUADS];
+    staged[STAGE * QUADS + i] = dout[(row * H + head) * QUADS + i % QUADS];
   }
-  for (var head = kv_head * (H / G); head < (kv_head + 1) * (H / G); head++) {
-    for (var t = row; t < end; t++) {
-      let query = t * H + head;
-      var score = 0.0;
-      var dp = 0.0;
-      for (var i = 0u; i < QUADS; i++) { // unroll
-        score += dot(q[query * QUADS + i], key[i]);
-        dp += dot(dout[query * QUADS + i], value[i]);
+}
+
+// dk, dv: sums over the query heads that read a key-value head and the rows that see its row.
+@compute @workgroup_size(4 * ROW_GROUPS)
+fn key_value_backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
+  let at = place(group.x, G);
+  let own = own_row(at.block, index);
+  let lane = index & 3;
+  var key: array<vec4f, ROWS * QUADS>;
+  var value: array<vec4f, ROWS * QUADS>;
+  var dkey: array<vec4f, ROWS * QUADS>;
+  var dvalue: array<vec4f, ROWS * QUADS>;
+  for (var i = 0u; i < ROWS; i++) { // unroll
+    let start = (at.sequence + min(own + 4 * i, T - 1)) * pitch() + (H + at.head) * QUADS;
+    for (var q = 0u; q < QUADS; q++) { // unroll
+      key[i * QUADS + q] = qkv[start + q] * scale();
+      value[i * QUADS + q] = qkv[start + G * QUADS + q];
+    }
+  }
+  // The first row that sees a key of the block, and with staging the first of its stage.
+  let first = at.block * BLOCK / max(STAGE, 1) * max(STAGE, 1);
+  for (var head = at.head * (H / G); head < (at.head + 1) * (H / G); head++) {
+    for (var t = first; t < T; t += 4) {
+      if (STAGE > 0 && t % max(STAGE, 1) == 0) {
+        workgroupBarrier();
+        stage_queries(t, at.sequence, head, index);
+        workgroupBarrier();
       }
-      let p = exp(score - saved_logsumexp[query]);
-      let ds = p * (dp - saved_delta[query]);
-      for (var i = 0u; i < QUADS; i++) { // unroll
-        dkey[i] += ds * q[query * QUADS + i];
-        dvalue[i] += p * dout[query * QUADS + i];
+      var scores = array<vec4f, ROWS>();
+      var dp = array<vec4f, ROWS>();
+      var queries: array<vec4f, 4 * QUADS>;
+      var gradients: array<vec4f, 4 * QUADS>;
+      for (var q = 0u; q < QUADS; q++) { // unroll
+        var x: array<vec4f, 4>;
+        var g: array<vec4f, 4>;
+        if (SHARES) {
+          let row = at.sequence + min(t + lane, T - 1);
+          x = handed_round(qkv[row * pitch() + head * QUADS + q]);
+          g = handed_round(dout[(row * H + head) * QUADS + q]);
+        } else {
+          for (var l = 0u; l < 4; l++) { // unroll
+            if (STAGE > 0) {
+              x[l] = staged[(t % max(STAGE, 1) + l) * QUADS + q];
+              g[l] = staged[(STAGE + t % max(STAGE, 1) + l) * QUADS + q];
+            } else {
+              let row = at.sequence + min(t + l, T - 1);
+              x[l] = qkv[row * pitch() + head * QUADS + q];
+              g[l] = dout[(row * H + head) * QUADS + q];
+            }
+          }
+        }
+        for (var i = 0u; i < ROWS; i++) { // unroll
+          let k = key[i * QUADS + q];
+          let v = value[i * QUADS + q];
+          scores[i] += vec4f(dot(k, x[0]), dot(k, x[1]), dot(k, x[2]), dot(k, x[3]));
+          dp[i] += vec4f(dot(v, g[0]), dot(v, g[1]), dot(v, g[2]), dot(v, g[3]));
+        }
+        for (var l = 0u; l < 4; l++) { // unroll
+          queries[l * QUADS + q] = x[l];
+          gradients[l * QUADS + q] = g[l];
+        }
+      }
+      var lse: vec4f;
+      var d: vec4f;
+      for (var l = 0u; l < 4; l++) { // unroll
+        let row = (at.sequence + min(t + l, T - 1)) * H + head;
+        lse[l] = saved_logsumexp[row];
+        d[l] = saved_delta[row];
+      }
+      // Rows past the sequence see nothing.
+      let rows = vec4u(t, t + 1, t + 2, t + 3);
+      for (var i = 0u; i < ROWS; i++) { // unroll
+        let hidden = (rows < vec4u(own + 4 * i)) | (rows >= vec4u(T));
+        let p = select(exp(scores[i] - lse), vec4f(0), hidden);
+        let ds = p * (dp[i] - d);
+        for (var q = 0u; q < QUADS; q++) { // unroll
+          dkey[i * QUADS + q] += ds.x * queries[q] + ds.y * queries[QUADS + q] + ds.z * queries[2 * QUADS + q] + ds.w * queries[3 * QUADS + q];
+          dvalue[i * QUADS + q] += p.x * gradients[q] + p.y * gradients[QUADS + q] + p.z * gradients[2 * QUADS + q] + p.w * gradients[3 * QUADS + q];
+        }
       }
     }
   }
-  for (var i = 0u; i < QUADS; i++) { // unroll
-    dk[start + i] = dkey[i] * scale();
-    dv[start + i] = dvalue[i];
+  for (var i = 0u; i < ROWS; i++) { // unroll
+    if (own + 4 * i < T) {
+      let start = (at.sequence + own + 4 * i) * pitch() + (H + at.head) * QUADS;
+      for (var q = 0u; q < QUADS; q++) { // unroll
+        dqkv[start + q] = dkey[i * QUADS + q] * scale();
+        dqkv[start + G * QUADS + q] = dvalue[i * QUADS + q];
+      }
+    }
   }
 }

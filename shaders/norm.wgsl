@@ -1,6 +1,6 @@
 // RMSNorm (Zhang and Sennrich, 2019): y[r,c] = x[r,c] s_r gain[c], s_r = 1 / sqrt(mean_c x[r,c]^2 + EPS).
 // x, y, dy, dx: [R,C]; gain: [C]; scales s: [R], written by `backward` and read by `gain_backward`.
-// One invocation a row, or a column for the gain's gradient.
+// LANES invocations a row (shaders/parts/row-*.wgsl).
 
 override R: u32;
 override C: u32;
@@ -12,22 +12,33 @@ override ACCUMULATE: bool = false;
 @group(0) @binding(1) var<storage, read> gain: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-fn scale_of(row: u32) -> f32 {
+struct Row {
+  index: u32,
+  start: u32,
+  lane: u32,
+}
+
+fn row_of(group: vec3u, groups: vec3u, index: u32) -> Row {
+  let row = (group.y * groups.x + group.x) * (64 / LANES) + index / LANES;
+  return Row(row, min(row, R - 1) * C, index % LANES);
+}
+
+fn scale_of(row: Row, index: u32) -> f32 {
   var squares = 0.0;
-  for (var c = 0u; c < C; c++) {
-    let value = x[row + c];
+  for (var c = row.lane; c < C; c += LANES) {
+    let value = x[row.start + c];
     squares += value * value;
   }
-  return inverseSqrt(squares / f32(C) + EPS);
+  return inverseSqrt(sum_of_row(squares, index) / f32(C) + EPS);
 }
 
 @compute @workgroup_size(64)
-fn forward(@builtin(global_invocation_id) id: vec3u) {
-  if (id.x >= R) { return; }
-  let row = id.x * C;
-  let s = scale_of(row);
-  for (var c = 0u; c < C; c++) {
-    y[row + c] = x[row + c] * s * gain[c];
+fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) index: u32) {
+  let row = row_of(group, groups, index);
+  let s = scale_of(row, index);
+  if (row.index >= R) { return; }
+  for (var c = row.lane; c < C; c += LANES) {
+    y[row.start + c] = x[row.start + c] * s * gain[c];
   }
 }
 
@@ -37,29 +48,30 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
 
 // dx[r,c] = s gain[c] dy[r,c] - x[r,c] s^3 / C sum_j gain[j] dy[r,j] x[r,j]
 @compute @workgroup_size(64)
-fn backward(@builtin(global_invocation_id) id: vec3u) {
-  if (id.x >= R) { return; }
-  let row = id.x * C;
-  let s = scale_of(row);
-  scales[id.x] = s;
-  var sum = 0.0;
-  for (var c = 0u; c < C; c++) {
-    sum += gain[c] * dy[row + c] * x[row + c];
+fn backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) index: u32) {
+  let row = row_of(group, groups, index);
+  let s = scale_of(row, index);
+  var products = 0.0;
+  for (var c = row.lane; c < C; c += LANES) {
+    products += gain[c] * dy[row.start + c] * x[row.start + c];
   }
-  let factor = s * s * s * sum / f32(C);
-  for (var c = 0u; c < C; c++) {
-    let value = s * gain[c] * dy[row + c] - x[row + c] * factor;
+  let factor = s * s * s * sum_of_row(products, index) / f32(C);
+  if (row.index >= R) { return; }
+  if (row.lane == 0) { scales[row.index] = s; }
+  for (var c = row.lane; c < C; c += LANES) {
+    let i = row.start + c;
+    let value = s * gain[c] * dy[i] - x[i] * factor;
     if (ACCUMULATE) {
-      dx[row + c] += value;
+      dx[i] += value;
     } else {
-      dx[row + c] = value;
+      dx[i] = value;
     }
   }
 }
 
 @group(0) @binding(6) var<storage, read_write> dgain: array<f32>;
 
-// dgain[c] += sum_r dy[r,c] x[r,c] s_r
+// dgain[c] += sum_r dy[r,c] x[r,c] s_r; one invocation a column.
 @compute @workgroup_size(64)
 fn gain_backward(@builtin(global_invocation_id) id: vec3u) {
   if (id.x >= C) { return; }

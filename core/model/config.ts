@@ -30,6 +30,10 @@ export const ModelConfig = z
     message: "width / heads must be a multiple of 4: attention reads four values at a time",
     path: ["heads"],
   })
+  .refine((m) => m.hidden % 4 === 0, {
+    message: "hidden must be a multiple of 4: kernels read four values at a time",
+    path: ["hidden"],
+  })
   .refine((m) => m.heads % m.kvHeads === 0, {
     message: "heads must be a multiple of kvHeads",
     path: ["kvHeads"],

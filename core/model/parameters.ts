@@ -5,7 +5,10 @@
 import type { ModelConfig } from "./config.ts";
 import { hashText, Random } from "../random.ts";
 
-/** Tensors start at a multiple of this many elements (256 bytes), so that each can be bound on its own. */
+/**
+ * Tensors start at a multiple of this many elements (256 bytes), so that each can be bound on its own; those that
+ * one product multiplies with (query, key, value; gate, up) follow each other without a gap.
+ */
 export const TENSOR_ALIGNMENT = 64;
 
 /** A half-open range of elements [start, end) in the canonical flat space. */
@@ -49,27 +52,35 @@ export function parameterSpace(model: ModelConfig): ParameterSpace {
   const tensors: Tensor[] = [];
   let offset = 0;
   let parameters = 0;
-  const add = (name: string, shape: number[], part: Tensor["part"]) => {
+  const addNext = (name: string, shape: number[], part: Tensor["part"]) => {
     const size = shape.reduce((product, n) => product * n, 1);
     tensors.push({ name, shape, offset, size, part, decay: shape.length > 1 });
-    offset += Math.ceil(size / TENSOR_ALIGNMENT) * TENSOR_ALIGNMENT;
+    offset += size;
     parameters += size;
+  };
+  const align = () => {
+    offset = Math.ceil(offset / TENSOR_ALIGNMENT) * TENSOR_ALIGNMENT;
+  };
+  const add = (name: string, shape: number[], part: Tensor["part"]) => {
+    align();
+    addNext(name, shape, part);
   };
   add(EMBEDDING, [V, C], "embed");
   for (let layer = 0; layer < model.layers; layer++) {
     const prefix = `model.layers.${layer}`;
     add(`${prefix}.input_layernorm.weight`, [C], layer);
     add(`${prefix}.self_attn.q_proj.weight`, [C, C], layer);
-    add(`${prefix}.self_attn.k_proj.weight`, [kvWidth, C], layer);
-    add(`${prefix}.self_attn.v_proj.weight`, [kvWidth, C], layer);
+    addNext(`${prefix}.self_attn.k_proj.weight`, [kvWidth, C], layer);
+    addNext(`${prefix}.self_attn.v_proj.weight`, [kvWidth, C], layer);
     add(`${prefix}.self_attn.o_proj.weight`, [C, C], layer);
     add(`${prefix}.post_attention_layernorm.weight`, [C], layer);
     add(`${prefix}.mlp.gate_proj.weight`, [F, C], layer);
-    add(`${prefix}.mlp.up_proj.weight`, [F, C], layer);
+    addNext(`${prefix}.mlp.up_proj.weight`, [F, C], layer);
     add(`${prefix}.mlp.down_proj.weight`, [C, F], layer);
   }
   add(FINAL_NORM, [C], "head");
   if (!model.tied) add(HEAD, [V, C], "head");
+  align();
   return { tensors, size: offset, parameters };
 }
 

@@ -33,7 +33,7 @@ const model = fc
     kvHeads: fc.integer({ min: 1, max: 3 }),
     perGroup: fc.integer({ min: 1, max: 3 }),
     quarter: fc.integer({ min: 1, max: 5 }),
-    hidden: fc.integer({ min: 1, max: 90 }),
+    hidden: fc.integer({ min: 1, max: 22 }).map((quads) => 4 * quads),
     vocab: fc.integer({ min: 1, max: 300 }),
     tied: fc.boolean(),
   })
@@ -63,13 +63,14 @@ describe("parameterSpace", () => {
     expect(tensors.at(-1)!.name).toBe(HEAD);
   });
 
-  test("tensors are aligned, in order, and closer than the alignment; sizes are their shapes'", () => {
+  test("tensors are in order and closer than the alignment; aligned, or right behind what they are multiplied with", () => {
     fc.assert(
       fc.property(model, (model) => {
         const { tensors, size, parameters } = parameterSpace(model);
         let end = 0;
         for (const tensor of tensors) {
-          expect(tensor.offset % TENSOR_ALIGNMENT).toBe(0);
+          const follows = /\.(k_proj|v_proj|up_proj)\./.test(tensor.name);
+          expect(follows ? tensor.offset - end : tensor.offset % TENSOR_ALIGNMENT).toBe(0);
           expect(tensor.offset - end).toBeGreaterThanOrEqual(0);
           expect(tensor.offset - end).toBeLessThan(TENSOR_ALIGNMENT);
           expect(tensor.size).toBe(tensor.shape.reduce((product, n) => product * n, 1));

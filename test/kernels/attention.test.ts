@@ -8,8 +8,10 @@ import {
 import { rope as referenceRope, ropeBackward } from "../../core/model/reference/rope.ts";
 import { rotations } from "../../core/model/rotations.ts";
 import { Random } from "../../core/random.ts";
-import { attention, attentionBackward, rope } from "../../web/engine/operations.ts";
+import { attention, attentionBackward, type AttentionVariant } from "../../web/engine/attention.ts";
+import { rope } from "../../web/engine/operations.ts";
 import { expectClose, uniformSingle } from "../fixtures/arrays.ts";
+import { gpu } from "./device.ts";
 import { runOperations, unset } from "./run-operations.ts";
 
 /** Dot products of up to 64 terms in an exponent, sums of up to 131 weights. */
@@ -25,55 +27,81 @@ const SHAPES = [
   { B: 1, T: 131, H: 4, G: 1, D: 32 },
 ];
 
-describe.each(SHAPES)("attention B $B, T $T, H $H, G $G, D $D", (shape) => {
-  const { B, T, H, G, D } = shape;
-  const R = B * T;
-  const random = new Random(R + H + D);
-  const q = uniformSingle(random, R * H * D, 2);
-  const k = uniformSingle(random, R * G * D, 2);
-  const v = uniformSingle(random, R * G * D);
-  const { output, logsumexp } = reference(q, k, v, shape);
+const VARIANTS: (readonly [string, AttentionVariant])[] = [
+  ["one row, alone", { rows: 1, rowGroups: 4, share: "none" }],
+  ["two rows, alone", { rows: 2, rowGroups: 1, share: "none" }],
+  ["two rows, shared in quads", { rows: 2, rowGroups: 1, share: "quad" }],
+  ["four rows, shared in quads", { rows: 4, rowGroups: 2, share: "quad" }],
+  ["one row, through workgroup memory", { rows: 1, rowGroups: 16, share: "workgroup" }],
+];
 
-  test("forward", async () => {
-    const arrays = { q, k, v, out: unset(R * H * D), logsumexp: unset(R * H) };
-    const results = await runOperations(arrays, (buffers) => [attention({ R, T, H, G, D }, buffers)]);
-    expectClose(results.out, output, TOLERANCE);
-    expectClose(results.logsumexp, logsumexp, TOLERANCE);
+/** Arrays of rows, each `widths[i]` wide, side by side. */
+function sideBySide(arrays: readonly Float64Array[], widths: readonly number[]): Float64Array {
+  const R = arrays[0].length / widths[0];
+  const rows = Array.from({ length: R }, (_, r) =>
+    arrays.flatMap((array, i) => [...array.subarray(r * widths[i], (r + 1) * widths[i])]),
+  );
+  return Float64Array.from(rows.flat());
+}
+
+describe.each(VARIANTS)("%s", (_, variant) => {
+  const runs = variant.share !== "quad" || gpu.device.features.has("subgroups");
+  describe.runIf(runs).each(SHAPES)("attention B $B, T $T, H $H, G $G, D $D", (shape) => {
+    const { B, T, H, G, D } = shape;
+    const R = B * T;
+    const random = new Random(R + H + D);
+    const q = uniformSingle(random, R * H * D, 2);
+    const k = uniformSingle(random, R * G * D, 2);
+    const v = uniformSingle(random, R * G * D);
+    const widths = [H * D, G * D, G * D];
+    const qkv = sideBySide([q, k, v], widths);
+    const { output, logsumexp } = reference(q, k, v, shape);
+
+    test("forward and backward", async () => {
+      const dout = uniformSingle(random, R * H * D);
+      const arrays = {
+        qkv,
+        dout,
+        saved: output,
+        savedLogsumexp: logsumexp,
+        out: unset(R * H * D),
+        logsumexp: unset(R * H),
+        delta: unset(R * H),
+        dqkv: unset(qkv.length),
+      };
+      const results = await runOperations(arrays, ({ saved, savedLogsumexp, ...buffers }) => [
+        attention(variant, { R, T, H, G, D }, buffers),
+        ...attentionBackward(
+          variant,
+          { R, T, H, G, D },
+          { ...buffers, out: saved, logsumexp: savedLogsumexp },
+        ),
+      ]);
+      expectClose(results.out, output, TOLERANCE);
+      expectClose(results.logsumexp, logsumexp, TOLERANCE);
+      const { dq, dk, dv } = referenceBackward(q, k, v, output, logsumexp, dout, shape);
+      expectClose(results.delta, attentionDelta(output, dout, shape), TOLERANCE);
+      // Where one key is all there is, dq and dk are differences of equal numbers.
+      expectClose(results.dqkv, sideBySide([dq, dk, dv], widths), { ...TOLERANCE, absolute: 1e-6 });
+    });
   });
 
-  test("backward", async () => {
-    const dout = uniformSingle(random, R * H * D);
-    const arrays = {
-      q,
-      k,
-      v,
-      dout,
-      out: output,
-      logsumexp,
-      delta: unset(R * H),
-      dq: unset(R * H * D),
-      dk: unset(R * G * D),
-      dv: unset(R * G * D),
-    };
-    const results = await runOperations(arrays, (buffers) => attentionBackward({ R, T, H, G, D }, buffers));
-    const { dq, dk, dv } = referenceBackward(q, k, v, output, logsumexp, dout, shape);
-    expectClose(results.delta, attentionDelta(output, dout, shape), TOLERANCE);
-    // Where one key is all there is, dq and dk are differences of equal numbers.
-    expectClose(results.dq, dq, { ...TOLERANCE, absolute: 1e-6 });
-    expectClose(results.dk, dk, { ...TOLERANCE, absolute: 1e-6 });
-    expectClose(results.dv, dv, TOLERANCE);
+  test.runIf(runs)("takes scores far apart without overflow", async () => {
+    const shape = { B: 1, T: 5, H: 1, G: 1, D: 4 };
+    const random = new Random(5);
+    const [q, k, v] = [
+      uniformSingle(random, 20, 60),
+      uniformSingle(random, 20, 60),
+      uniformSingle(random, 20),
+    ];
+    const arrays = { qkv: sideBySide([q, k, v], [4, 4, 4]), out: unset(20), logsumexp: unset(5) };
+    const results = await runOperations(arrays, (buffers) => [
+      attention(variant, { R: 5, ...shape }, buffers),
+    ]);
+    const expected = reference(q, k, v, shape);
+    expectClose(results.out, expected.output, { relative: 1e-3 });
+    expectClose(results.logsumexp, expected.logsumexp, TOLERANCE);
   });
-});
-
-test("attention takes scores far apart without overflow", async () => {
-  const shape = { B: 1, T: 5, H: 1, G: 1, D: 4 };
-  const random = new Random(5);
-  const [q, k, v] = [uniformSingle(random, 20, 60), uniformSingle(random, 20, 60), uniformSingle(random, 20)];
-  const arrays = { q, k, v, out: unset(20), logsumexp: unset(5) };
-  const results = await runOperations(arrays, (buffers) => [attention({ R: 5, ...shape }, buffers)]);
-  const expected = reference(q, k, v, shape);
-  expectClose(results.out, expected.output, { relative: 1e-3 });
-  expectClose(results.logsumexp, expected.logsumexp, TOLERANCE);
 });
 
 describe.each([
@@ -90,10 +118,29 @@ describe.each([
   test("forward and backward, in place", async () => {
     const arrays = { forward: x, backward: x, turns };
     const results = await runOperations(arrays, ({ forward, backward, turns }) => [
-      rope({ R, ...shape }, forward, turns, 1),
-      rope({ R, ...shape }, backward, turns, -1),
+      rope({ R, ...shape, pitch: shape.heads * shape.D }, forward, turns, 1),
+      rope({ R, ...shape, pitch: shape.heads * shape.D }, backward, turns, -1),
     ]);
     expectClose(results.forward, referenceRope(x, { R, ...shape }), { relative: 3e-7 });
     expectClose(results.backward, ropeBackward(x, { R, ...shape }), { relative: 3e-7 });
   });
+});
+
+test("RoPE leaves what stands behind its heads in a row", async () => {
+  const x = uniformSingle(new Random(1), 3 * 20);
+  const turns = Float64Array.from(rotations(3, 4, 10000));
+  const rows = (values: ArrayLike<number>, from: number, to: number) =>
+    Array.from(values).filter((_, i) => i % 20 >= from && i % 20 < to);
+  const results = await runOperations({ x, turns }, ({ x, turns }) => [
+    rope({ R: 3, T: 3, heads: 2, D: 4, pitch: 20 }, x, turns, 1),
+  ]);
+  const turned = referenceRope(Float64Array.from(rows(x, 0, 8)), {
+    R: 3,
+    T: 3,
+    heads: 2,
+    D: 4,
+    theta: 10000,
+  });
+  expectClose(rows(results.x, 0, 8), turned, { relative: 3e-7 });
+  expectClose(rows(results.x, 8, 20), rows(x, 8, 20), { relative: 0 });
 });

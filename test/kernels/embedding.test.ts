@@ -8,7 +8,7 @@ import {
   embeddingBackward as referenceBackward,
 } from "../../core/model/reference/embedding.ts";
 import { Random } from "../../core/random.ts";
-import { crossEntropy, embedding, embeddingBackward } from "../../web/engine/operations.ts";
+import { crossEntropy, embedding, embeddingBackward, inFours } from "../../web/engine/operations.ts";
 import { expectClose, uniformSingle } from "../fixtures/arrays.ts";
 import { runOperations, unset } from "./run-operations.ts";
 
@@ -49,11 +49,23 @@ describe.each([
   });
 });
 
-describe.each([
-  { R: 1, V: 1 },
-  { R: 7, V: 13 },
-  { R: 67, V: 257 },
-])("cross-entropy R $R, V $V", ({ R, V }) => {
+const ROWS = ["alone", "workgroup"] as const;
+
+/** Rows of V values, each followed by what fills it up to a multiple of 4. */
+function padded(values: ArrayLike<number>, V: number, filling: number): Float64Array {
+  const pitch = inFours(V);
+  const out = new Float64Array((values.length / V) * pitch).fill(filling);
+  for (let i = 0; i < values.length; i++) out[Math.floor(i / V) * pitch + (i % V)] = values[i];
+  return out;
+}
+
+describe.each(
+  ROWS.flatMap((row) => [
+    { row, R: 1, V: 1 },
+    { row, R: 7, V: 13 },
+    { row, R: 67, V: 257 },
+  ]),
+)("cross-entropy, rows by $row, R $R, V $V", ({ row, R, V }) => {
   const random = new Random(R + V);
   const logits = uniformSingle(random, R * V, 8);
   const targets = Uint32Array.from({ length: R }, () => (random.unit() < 0.25 ? IGNORE : random.below(V)));
@@ -68,45 +80,45 @@ describe.each([
 
   test("loss alone leaves the logits", async () => {
     const results = await runOperations(
-      { logits, targets, losses: before },
-      ({ logits, targets, losses }) => [crossEntropy({ R, V }, false, logits, targets, losses)],
+      { logits: padded(logits, V, 99), targets, losses: before },
+      ({ logits, targets, losses }) => [crossEntropy(row, { R, V }, false, logits, targets, losses)],
     );
     expectClose(results.losses, losses, TOLERANCE);
-    expectClose(results.logits, logits, { relative: 0 });
+    expectClose(results.logits, padded(logits, V, 99), { relative: 0 });
   });
 
   test("loss and gradient", async () => {
     const results = await runOperations(
-      { logits, targets, losses: before },
-      ({ logits, targets, losses }) => [crossEntropy({ R, V }, true, logits, targets, losses)],
+      { logits: padded(logits, V, 99), targets, losses: before },
+      ({ logits, targets, losses }) => [crossEntropy(row, { R, V }, true, logits, targets, losses)],
     );
     expectClose(results.losses, losses, TOLERANCE);
-    expectClose(results.logits, expected.dLogits, { ...TOLERANCE, absolute: 1e-6 });
+    expectClose(results.logits, padded(expected.dLogits, V, 0), { ...TOLERANCE, absolute: 1e-6 });
     targets.forEach((target, r) => {
-      const row = results.logits.subarray(r * V, (r + 1) * V);
+      const row = results.logits.subarray(r * inFours(V), (r + 1) * inFours(V));
       if (target === IGNORE) expect(row.every((value) => value === 0)).toBe(true);
     });
   });
 });
 
-test("cross-entropy takes large logits without overflow", async () => {
-  const logits = Float64Array.of(1e4, 1e4, -1e4, 300, 200, 100);
+test.each(ROWS)("cross-entropy takes large logits without overflow, rows by %s", async (row) => {
+  const logits = Float64Array.of(1e4, 1e4, -1e4, 0, 300, 200, 100, 0);
   const arrays = { logits, targets: Uint32Array.of(1, 2), losses: new Float64Array(2) };
   const results = await runOperations(arrays, ({ logits, targets, losses }) => [
-    crossEntropy({ R: 2, V: 3 }, true, logits, targets, losses),
+    crossEntropy(row, { R: 2, V: 3 }, true, logits, targets, losses),
   ]);
   expectClose(results.losses, [Math.LN2, 200], { relative: 1e-5 });
-  expectClose(results.logits, [0.5, -0.5, 0, 1, 0, -1], { relative: 1e-3 });
+  expectClose(results.logits, [0.5, -0.5, 0, 0, 1, 0, -1, 0], { relative: 1e-3 });
 });
 
 test.each([NaN, Infinity])("a logit of %s makes its row's loss NaN or infinite", async (bad) => {
   const arrays = {
-    logits: Float64Array.of(1, 2, 3, 1, bad, 3),
+    logits: Float64Array.of(1, 2, 3, 0, 1, bad, 3, 0),
     targets: Uint32Array.of(0, 0),
     losses: new Float64Array(2),
   };
   const { losses } = await runOperations(arrays, ({ logits, targets, losses }) => [
-    crossEntropy({ R: 2, V: 3 }, true, logits, targets, losses),
+    crossEntropy("alone", { R: 2, V: 3 }, true, logits, targets, losses),
   ]);
   expect([...losses].map(Number.isFinite)).toEqual([true, false]);
 });

@@ -39,6 +39,9 @@ const RAISED_LIMITS = [
   "maxComputeWorkgroupsPerDimension",
 ] as const;
 
+/** Features that kernels have variants for, or that measuring uses. */
+const USED_FEATURES = ["shader-f16", "subgroups", "timestamp-query"] as const;
+
 /**
  * Opens the most capable adapter.
  * @param gpu defaults to the browser's
@@ -56,8 +59,9 @@ export async function openGpu(gpu: GPU | undefined = globalThis.navigator?.gpu):
       "The browser found no GPU it trusts. Update the graphics driver, look at the browser's GPU status page, or start Chromium with --enable-unsafe-webgpu.",
     );
   }
+  const requiredFeatures = USED_FEATURES.filter((feature) => adapter.features.has(feature));
   const requiredLimits = Object.fromEntries(RAISED_LIMITS.map((limit) => [limit, adapter.limits[limit]]));
-  const device = await adapter.requestDevice({ requiredLimits });
+  const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
   const lost = new Promise<string>((resolve) => {
     void device.lost.then(({ reason, message }) => {
       if (reason !== "destroyed") resolve(message || "the browser gave no reason");

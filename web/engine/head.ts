@@ -1,7 +1,20 @@
-// The model's end as operations: final norm, output projection, cross-entropy; and their backward.
+// The model's end as operations: final norm, output projection and cross-entropy, a chunk of rows at a time, so
+// that logits[rows, vocabulary] never exist as a whole. With the loss, a chunk's logits become their gradient at
+// once and are used up before the next chunk's: the head's backward is part of its forward.
 import type { ModelConfig } from "../../core/model/config.ts";
-import { crossEntropy, matmul, norm, normBackward } from "./operations.ts";
+import { matmul, type Epilogue, type Product } from "./matmul.ts";
+import { crossEntropy, inFours, norm, normBackward } from "./operations.ts";
 import type { Binding, Operation } from "./program.ts";
+import type { Tuning } from "./tuning.ts";
+
+/** What the logits of a chunk may take, bytes, where 64 rows take no more. */
+const CHUNK_BYTES = 32 * 2 ** 20;
+
+/** Rows in a chunk: a multiple of 64, so that a chunk of any [R,...] array starts where a binding may. */
+export function chunkRows(model: ModelConfig, R: number): number {
+  const fit = Math.floor(CHUNK_BYTES / (4 * inFours(model.vocab)) / 64) * 64;
+  return Math.min(R, Math.max(64, fit));
+}
 
 export interface HeadBuffers {
   readonly scratch: (name: string) => Binding;
@@ -15,39 +28,97 @@ export interface HeadBuffers {
   readonly projectionGradient: Binding;
 }
 
-/** Adds each row's loss to `losses`. With `gradient`, the logits become the gradient of the loss by the logits. */
-export function headForward(
+/** Adds each row's loss to `losses`. */
+export function headLoss(
   model: ModelConfig,
   microbatch: number,
   buffers: HeadBuffers,
-  gradient: boolean,
+  tuning: Tuning,
 ): Operation[] {
-  const { scratch, x, targets, gain, projection } = buffers;
-  const { width: C, vocab: V, normEps } = model;
-  const R = microbatch * model.context;
-  return [
-    norm({ R, C }, normEps, x, gain, scratch("normed")),
-    matmul({ layout: "nt", M: R, N: V, K: C }, scratch("normed"), projection, scratch("logits")),
-    crossEntropy({ R, V }, gradient, scratch("logits"), targets, scratch("losses")),
-  ];
+  return head(model, microbatch, buffers, tuning, false);
 }
 
-/** Sets `stream` to the gradient by the last block's output. */
-export function headBackward(model: ModelConfig, microbatch: number, buffers: HeadBuffers): Operation[] {
-  const { scratch, x, gain, gainGradient, projection, projectionGradient } = buffers;
-  const { width: C, vocab: V, normEps } = model;
-  const R = microbatch * model.context;
-  const dLogits = scratch("logits");
-  const dy = scratch("dNormed");
+/** Adds each row's loss to `losses`, and to the gradients; sets `stream` to the gradient by the last block's output. */
+export function headLossAndGradient(
+  model: ModelConfig,
+  microbatch: number,
+  buffers: HeadBuffers,
+  tuning: Tuning,
+): Operation[] {
+  const { scratch, x, gain, gainGradient } = buffers;
+  const rows = { R: microbatch * model.context, C: model.width };
   return [
-    norm({ R, C }, normEps, x, gain, scratch("normed")),
-    matmul({ layout: "tn", M: V, N: C, K: R }, dLogits, scratch("normed"), projectionGradient, "accumulate"),
-    matmul({ layout: "nn", M: R, N: C, K: V }, dLogits, projection, dy),
+    ...head(model, microbatch, buffers, tuning, true),
     ...normBackward(
-      { R, C },
-      normEps,
-      { x, gain, dy, dx: scratch("stream"), dgain: gainGradient, scales: scratch("scales") },
+      tuning.row,
+      rows,
+      model.normEps,
+      {
+        x,
+        gain,
+        dy: scratch("dNormed"),
+        dx: scratch("stream"),
+        dgain: gainGradient,
+        scales: scratch("scales"),
+      },
       false,
     ),
   ];
+}
+
+/** The logits of one row, [V], from its normed values in `probe`. */
+export function rowLogits(model: ModelConfig, buffers: HeadBuffers, tuning: Tuning): Operation {
+  const { scratch, projection } = buffers;
+  const product: Product = { layout: "nt", M: 1, N: model.vocab, K: model.width };
+  const epilogue: Epilogue = { kind: "store", c: scratch("probeLogits") };
+  return matmul(tuning.matmul(product), product, scratch("probe"), projection, epilogue);
+}
+
+function head(
+  model: ModelConfig,
+  microbatch: number,
+  buffers: HeadBuffers,
+  tuning: Tuning,
+  gradient: boolean,
+): Operation[] {
+  const { scratch, x, targets, gain, projection, projectionGradient } = buffers;
+  const { width: C, vocab: V, normEps } = model;
+  const R = microbatch * model.context;
+  const normed = scratch("normed");
+  const logits = scratch("logits");
+  const operations = [norm(tuning.row, { R, C }, normEps, x, gain, normed)];
+  const multiply = (product: Product, a: Binding, b: Binding, epilogue: Epilogue) =>
+    operations.push(matmul(tuning.matmul(product), product, a, b, epilogue));
+  for (let first = 0; first < R; first += chunkRows(model, R)) {
+    const rows = Math.min(chunkRows(model, R), R - first);
+    const chunk = ({ buffer }: Binding, width: number) => ({
+      buffer,
+      offset: first * width * 4,
+      size: rows * width * 4,
+    });
+    multiply({ layout: "nt", M: rows, N: V, K: C }, chunk(normed, C), projection, {
+      kind: "store",
+      c: logits,
+    });
+    operations.push(
+      crossEntropy(
+        tuning.row,
+        { R: rows, V },
+        gradient,
+        logits,
+        chunk(targets, 1),
+        chunk(scratch("losses"), 1),
+      ),
+    );
+    if (!gradient) continue;
+    multiply({ layout: "tn", M: V, N: C, K: rows }, logits, chunk(normed, C), {
+      kind: "accumulate",
+      c: projectionGradient,
+    });
+    multiply({ layout: "nn", M: rows, N: C, K: V }, logits, projection, {
+      kind: "store",
+      c: chunk(scratch("dNormed"), C),
+    });
+  }
+  return operations;
 }

@@ -4,12 +4,19 @@ import attention from "../../shaders/attention.wgsl?raw";
 import crossEntropy from "../../shaders/cross-entropy.wgsl?raw";
 import elementwise from "../../shaders/elementwise.wgsl?raw";
 import embedding from "../../shaders/embedding.wgsl?raw";
-import matmulAny from "../../shaders/matmul-any.wgsl?raw";
-import matmul from "../../shaders/matmul.wgsl?raw";
+import matmulRegisters from "../../shaders/matmul-registers.wgsl?raw";
+import matmulTiled from "../../shaders/matmul-tiled.wgsl?raw";
 import norm from "../../shaders/norm.wgsl?raw";
+import alone from "../../shaders/parts/alone.wgsl?raw";
+import finishResidual from "../../shaders/parts/finish-residual.wgsl?raw";
+import finishStore from "../../shaders/parts/finish-store.wgsl?raw";
+import finishSwigluBackward from "../../shaders/parts/finish-swiglu-backward.wgsl?raw";
+import finishSwiglu from "../../shaders/parts/finish-swiglu.wgsl?raw";
+import quad from "../../shaders/parts/quad.wgsl?raw";
+import rowAlone from "../../shaders/parts/row-alone.wgsl?raw";
+import rowWorkgroup from "../../shaders/parts/row-workgroup.wgsl?raw";
 import rope from "../../shaders/rope.wgsl?raw";
-import swiglu from "../../shaders/swiglu.wgsl?raw";
-import { preprocess } from "./preprocess.ts";
+import { inHalves, preprocess } from "./preprocess.ts";
 
 const SOURCES = {
   adamw,
@@ -17,13 +24,24 @@ const SOURCES = {
   "cross-entropy": crossEntropy,
   elementwise,
   embedding,
-  "matmul-any": matmulAny,
-  matmul,
+  "matmul-registers": matmulRegisters,
+  "matmul-tiled": matmulTiled,
   norm,
   rope,
-  swiglu,
 };
 export type ShaderFile = keyof typeof SOURCES;
+
+const PARTS = {
+  alone,
+  "finish-residual": finishResidual,
+  "finish-store": finishStore,
+  "finish-swiglu": finishSwiglu,
+  "finish-swiglu-backward": finishSwigluBackward,
+  quad,
+  "row-alone": rowAlone,
+  "row-workgroup": rowWorkgroup,
+};
+export type PartFile = keyof typeof PARTS;
 
 /** A kernel: an entry point of a file in shaders/, with its constants set. */
 export interface Kernel {
@@ -33,6 +51,10 @@ export interface Kernel {
   readonly overrides: Readonly<Record<string, number | boolean>>;
   /** Values of `const NAME = ...;` lines: where WGSL takes no override, as in the size of a private array. */
   readonly consts?: Readonly<Record<string, number>>;
+  /** Files in shaders/parts that supply functions which the kernel's own file leaves open. */
+  readonly parts?: readonly PartFile[];
+  /** Reads its `Stored` arrays as f16. */
+  readonly halves?: boolean;
 }
 
 /** A shader that does not compile: a bug, said with line, column and source. */
@@ -45,6 +67,7 @@ export class KernelRegistry {
   readonly #device: GPUDevice;
   readonly #modules = new Map<string, GPUShaderModule>();
   readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
+  readonly #uniforms = new Map<string, GPUBuffer>();
 
   private constructor(device: GPUDevice) {
     this.#device = device;
@@ -71,8 +94,22 @@ export class KernelRegistry {
     return pipeline;
   }
 
-  async #compile({ file, entry, overrides, consts = {} }: Kernel): Promise<GPUComputePipeline> {
-    const source = preprocess(SOURCES[file], consts);
+  /** A buffer of these u32 values, made once: shapes are few and live as long as the device. */
+  uniform(values: readonly number[]): GPUBuffer {
+    const key = values.join();
+    let buffer = this.#uniforms.get(key);
+    if (!buffer) {
+      const contents = Uint32Array.from(values);
+      const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+      buffer = this.#device.createBuffer({ label: "shape", size: contents.byteLength, usage });
+      this.#device.queue.writeBuffer(buffer, 0, contents);
+      this.#uniforms.set(key, buffer);
+    }
+    return buffer;
+  }
+
+  async #compile({ file, entry, overrides, ...rest }: Kernel): Promise<GPUComputePipeline> {
+    const source = sourceOf({ file, ...rest });
     let module = this.#modules.get(source);
     if (!module) {
       module = this.#device.createShaderModule({ label: file, code: source });
@@ -92,6 +129,19 @@ export class KernelRegistry {
       throw new ShaderError(describeFailure(file, source, messages, error));
     }
   }
+}
+
+/** The WGSL that is compiled: the file, then its parts, with what they enable on its first line. */
+export function sourceOf({
+  file,
+  consts = {},
+  parts = [],
+  halves,
+}: Omit<Kernel, "entry" | "overrides">): string {
+  const own = preprocess(SOURCES[file], consts);
+  const source = [halves ? inHalves(own) : own, ...parts.map((part) => PARTS[part])].join("\n");
+  const enables = source.match(/^enable \w+;$/gm) ?? [];
+  return enables.join(" ") + source.replace(/^enable \w+;$/gm, "");
 }
 
 function describeFailure(

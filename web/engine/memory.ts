@@ -1,6 +1,6 @@
 // The buffers of a stage: named and sized from its specification alone, so that what it will take is known, and
 // checked against the GPU's limits, before anything is allocated.
-// Letters: R = B*T rows, C width, F hidden, H heads, K key-value width, V vocabulary.
+// Letters: R = B*T rows, C width, F hidden, H heads, W width of queries, keys and values together, V vocabulary.
 import type { ModelConfig, OptimizerConfig } from "../../core/model/config.ts";
 import {
   borrowsEmbedding,
@@ -12,7 +12,8 @@ import {
   type Tensor,
 } from "../../core/model/parameters.ts";
 import { DoesNotFit } from "./device.ts";
-import { NORM_PARTS } from "./operations.ts";
+import { chunkRows } from "./head.ts";
+import { inFours, NORM_PARTS } from "./operations.ts";
 
 export interface StageSpec {
   readonly model: ModelConfig;
@@ -34,7 +35,7 @@ export function planMemory(spec: StageSpec): MemoryPlan {
   const { model, range, microbatch: B, slots } = spec;
   const { width: C, hidden: F, heads: H, vocab: V, context: T } = model;
   const R = B * T;
-  const K = model.kvHeads * headWidth(model);
+  const W = C + 2 * model.kvHeads * headWidth(model);
   const { start, end } = ownedSegment(parameterSpace(model), range);
   const plan = new Map<string, number>();
   const floats = (sizes: Record<string, number>, prefix = "") => {
@@ -52,18 +53,9 @@ export function planMemory(spec: StageSpec): MemoryPlan {
   if (model.tied && range.embed && !range.head) floats({ lent: V * C });
   floats({ turns: T * headWidth(model) });
   // Scratch shared by all blocks and slots; "stream" is the gradient that flows back along the residual stream.
-  floats({
-    stream: R * C,
-    normed: R * C,
-    dNormed: R * C,
-    scales: R,
-    act: R * F,
-    dAct: R * F,
-    dGate: R * F,
-    dUp: R * F,
-  });
-  floats({ dOut: R * C, delta: R * H, dq: R * C, dk: R * K, dv: R * K });
-  if (range.head) floats({ logits: R * V });
+  floats({ stream: R * C, normed: R * C, dNormed: R * C, scales: R });
+  floats({ act: R * F, dHidden: 2 * R * F, dOut: R * C, delta: R * H, dqkv: R * W });
+  if (range.head) floats({ logits: chunkRows(model, R) * inFours(V), probe: C, probeLogits: inFours(V) });
   for (let slot = 0; slot < slots; slot++) {
     if (range.embed) floats({ tokens: R, segments: 3 * R + 1 }, `slot${slot}.`);
     if (range.head) floats({ targets: R }, `slot${slot}.`);
@@ -71,14 +63,11 @@ export function planMemory(spec: StageSpec): MemoryPlan {
       floats(
         {
           x: R * C,
-          q: R * C,
-          k: R * K,
-          v: R * K,
+          qkv: R * W,
           out: R * C,
           logsumexp: R * H,
           middle: R * C,
-          gate: R * F,
-          up: R * F,
+          hidden: 2 * R * F,
         },
         `slot${slot}.block${block}.`,
       );
@@ -98,7 +87,8 @@ export function planStaging({ model, range, microbatch: B, slots }: StageSpec): 
     if (!range.embed) plan.set(`inputGradient${slot}`, activations);
   }
   const embedding = model.tied ? model.vocab * model.width : 0;
-  const small = Math.max(B * model.context, range.head ? model.vocab : 0);
+  const parts = Math.ceil((end - start) / WINDOW_ALIGNMENT) * NORM_PARTS;
+  const small = Math.max(parts, B * model.context, range.head ? model.vocab : 0);
   plan.set("staging", Math.max(end - start, embedding, small) * 4);
   return plan;
 }

@@ -1,7 +1,9 @@
-// The little that WGSL has no words for: sizes of private arrays that depend on the model, and unrolled loops.
-// Every file in shaders/ is valid WGSL as it stands; this only rewrites two marked forms of line:
+// The little that WGSL has no words for: sizes of private arrays that depend on the model, storage in half
+// precision, and unrolled loops. It only rewrites marked forms of line:
 //   const NAME = 16u;                                   the value is replaced
-//   for (var i = 0u; i < LIMIT; i++) { // unroll        the loop is written out; LIMIT is a const or a number
+//   alias Stored = vec4f;                               vec4h for half precision
+//   for (var i = 0u; i < LIMIT; i++) { // unroll        the loop is written out; LIMIT is a const or a number,
+//   for (var i = 0u; i < LIMIT; i += 4) { // unroll     and so is the step
 
 /** A mark that cannot be followed: a bug in a shader file. */
 export class PreprocessError extends Error {
@@ -18,7 +20,14 @@ export function preprocess(source: string, consts: Readonly<Record<string, numbe
   return unroll(specialised.split("\n"), constsOf(specialised)).join("\n");
 }
 
-const MARKED_LOOP = /^\s*for \(var (\w+) = 0u; \1 < (\w+); \1\+\+\) \{ \/\/ unroll$/;
+/** The file with its arrays of type Stored in half precision; arithmetic stays in f32. */
+export function inHalves(source: string): string {
+  const halves = source.replace("alias Stored = vec4f;", "alias Stored = vec4h;");
+  if (halves === source) throw new PreprocessError("there is no line 'alias Stored = vec4f;'");
+  return `${halves}\nenable f16;`;
+}
+
+const MARKED_LOOP = /^\s*for \(var (\w+) = 0u; \1 < (\w+); \1(?:\+\+| \+= (\d+))\) \{ \/\/ unroll$/;
 
 function constsOf(source: string): Map<string, number> {
   const consts = [...source.matchAll(/^const (\w+) = (\d+)u;/gm)];
@@ -28,7 +37,7 @@ function constsOf(source: string): Map<string, number> {
 function unroll(lines: string[], consts: ReadonlyMap<string, number>): string[] {
   const out: string[] = [];
   for (let i = 0; i < lines.length; i++) {
-    const [, variable, limit] = MARKED_LOOP.exec(lines[i]!) ?? [];
+    const [, variable, limit, step = "1"] = MARKED_LOOP.exec(lines[i]!) ?? [];
     if (!variable || !limit) {
       out.push(lines[i]!);
       continue;
@@ -38,7 +47,7 @@ function unroll(lines: string[], consts: ReadonlyMap<string, number>): string[] 
       throw new PreprocessError(`line ${i + 1}: the limit '${limit}' is not a const`);
     const end = closingLine(lines, i);
     const body = lines.slice(i + 1, end);
-    for (let n = 0; n < times; n++) {
+    for (let n = 0; n < times; n += Number(step)) {
       const copy = body.map((line) => line.replace(new RegExp(`\\b${variable}\\b`, "g"), `${n}u`));
       out.push("{", ...unroll(copy, consts), "}");
     }

@@ -12,6 +12,8 @@ export interface Operation {
   readonly kernel: Kernel;
   /** By binding number. */
   readonly bindings: Readonly<Record<number, Binding>>;
+  /** u32 values that the kernel finds in a uniform buffer. */
+  readonly uniform?: { readonly binding: number; readonly values: readonly number[] };
   readonly workgroups: readonly [x: number, y?: number];
 }
 
@@ -34,15 +36,16 @@ export class Program {
     kernels: KernelRegistry,
     operations: readonly Operation[],
   ): Promise<Program> {
-    const dispatches = operations.map(async ({ kernel, bindings, workgroups: [x, y = 1] }) => {
+    const dispatches = operations.map(async ({ kernel, bindings, uniform, workgroups: [x, y = 1] }) => {
       const pipeline = await kernels.pipeline(kernel);
-      const bindGroup = device.createBindGroup({
-        layout: pipeline.getBindGroupLayout(0),
-        entries: Object.entries(bindings).map(([binding, resource]) => ({
-          binding: Number(binding),
-          resource,
-        })),
-      });
+      const entries = Object.entries(bindings).map(([binding, resource]) => ({
+        binding: Number(binding),
+        resource,
+      }));
+      if (uniform) {
+        entries.push({ binding: uniform.binding, resource: { buffer: kernels.uniform(uniform.values) } });
+      }
+      const bindGroup = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
       return { pipeline, bindGroup, x, y };
     });
     return new Program(await Promise.all(dispatches));

@@ -10,10 +10,11 @@ import {
   type Tensor,
 } from "../../core/model/parameters.ts";
 import { blockBackward, blockForward, type BlockBuffers } from "./block.ts";
-import { headBackward, headForward, type HeadBuffers } from "./head.ts";
+import { headLoss, headLossAndGradient, rowLogits, type HeadBuffers } from "./head.ts";
 import { WINDOW_ALIGNMENT, type StageSpec } from "./memory.ts";
 import { accumulate, adamw, embedding, embeddingBackward, NORM_PARTS, squaredNorm } from "./operations.ts";
 import type { Binding, Operation } from "./program.ts";
+import type { Tuning } from "./tuning.ts";
 
 export interface StageMemory {
   /** The owned range of the canonical flat space, and its tensors by name. */
@@ -23,6 +24,7 @@ export interface StageMemory {
   readonly buffers: ReadonlyMap<string, GPUBuffer>;
   /** The device's maxStorageBufferBindingSize, bytes. */
   readonly maxBinding: number;
+  readonly tuning: Tuning;
 }
 
 export class StageOperations {
@@ -31,16 +33,18 @@ export class StageOperations {
   readonly #tensors: ReadonlyMap<string, Tensor>;
   readonly #buffers: ReadonlyMap<string, GPUBuffer>;
   readonly #maxBinding: number;
+  readonly #tuning: Tuning;
 
-  constructor(spec: StageSpec, { segment, tensors, buffers, maxBinding }: StageMemory) {
+  constructor(spec: StageSpec, { segment, tensors, buffers, maxBinding, tuning }: StageMemory) {
     this.#spec = spec;
     this.#segment = segment;
     this.#tensors = tensors;
     this.#buffers = buffers;
     this.#maxBinding = maxBinding;
+    this.#tuning = tuning;
   }
 
-  /** One microbatch forward; with `gradient` the head also makes what its backward needs. */
+  /** One microbatch forward; with `gradient` the head also does its backward. */
   forward(slot: number, gradient: boolean): Operation[] {
     const { model, range, microbatch } = this.#spec;
     const operations: Operation[] = [];
@@ -50,19 +54,21 @@ export class StageOperations {
       operations.push(embedding(rows, this.#whole(`slot${slot}.tokens`), this.#parameter(EMBEDDING), x));
     }
     for (let block = range.first; block < range.last; block++) {
-      operations.push(...blockForward(model, microbatch, this.#blockBuffers(slot, block)));
+      operations.push(...blockForward(model, microbatch, this.#blockBuffers(slot, block), this.#tuning));
     }
-    if (range.head) operations.push(...headForward(model, microbatch, this.#headBuffers(slot), gradient));
+    if (range.head) {
+      const head = gradient ? headLossAndGradient : headLoss;
+      operations.push(...head(model, microbatch, this.#headBuffers(slot), this.#tuning));
+    }
     return operations;
   }
 
-  /** One microbatch backward, adding to the parameters' gradients. */
+  /** One microbatch backward from `stream`, adding to the parameters' gradients. */
   backward(slot: number): Operation[] {
     const { model, range, microbatch } = this.#spec;
     const operations: Operation[] = [];
-    if (range.head) operations.push(...headBackward(model, microbatch, this.#headBuffers(slot)));
     for (let block = range.last - 1; block >= range.first; block--) {
-      operations.push(...blockBackward(model, microbatch, this.#blockBuffers(slot, block)));
+      operations.push(...blockBackward(model, microbatch, this.#blockBuffers(slot, block), this.#tuning));
     }
     if (range.embed) {
       const rows = { R: this.#spec.microbatch * this.#spec.model.context, C: model.width };
@@ -70,6 +76,11 @@ export class StageOperations {
       operations.push(embeddingBackward(rows, segments, this.#whole("stream"), this.#gradientOf(EMBEDDING)));
     }
     return operations;
+  }
+
+  /** Logits of the row in `probe`, where the stage has the head. */
+  rowLogits(): Operation[] {
+    return [rowLogits(this.#spec.model, this.#headBuffers(0), this.#tuning)];
   }
 
   /** AdamW over what the stage owns. */
@@ -123,24 +134,29 @@ export class StageOperations {
     return { buffer: this.#buffers.get(name)!, offset: first * 4, size: count * 4 };
   }
 
-  #parameter(name: string): Binding {
-    const { offset, size } = this.#tensors.get(name)!;
-    return this.#part("parameters", offset - this.#segment.start, size);
+  #parameter(first: string, last = first): Binding {
+    return this.#tensorsFrom("parameters", first, last);
   }
 
-  #gradientOf(name: string): Binding {
-    const { offset, size } = this.#tensors.get(name)!;
-    return this.#part("gradient", offset - this.#segment.start, size);
+  #gradientOf(first: string, last = first): Binding {
+    return this.#tensorsFrom("gradient", first, last);
+  }
+
+  #tensorsFrom(buffer: string, first: string, last: string): Binding {
+    const { offset } = this.#tensors.get(first)!;
+    const end = this.#tensors.get(last)!;
+    return this.#part(buffer, offset - this.#segment.start, end.offset + end.size - offset);
   }
 
   #blockBuffers(slot: number, block: number): BlockBuffers {
     const name = (end: string) => `model.layers.${block}.${end}.weight`;
+    const names = (first: string, last = first) => [name(first), name(last)] as const;
     const isLast = block === this.#spec.range.last - 1;
     return {
       scratch: (scratch) => this.#whole(scratch),
       saved: (saved) => this.#whole(`slot${slot}.block${block}.${saved}`),
-      weight: (end) => this.#parameter(name(end)),
-      gradient: (end) => this.#gradientOf(name(end)),
+      weight: (first, last) => this.#parameter(...names(first, last)),
+      gradient: (first, last) => this.#gradientOf(...names(first, last)),
       output: this.#whole(isLast ? `slot${slot}.y` : `slot${slot}.block${block + 1}.x`),
     };
   }

@@ -23,6 +23,7 @@ import { NORM_PARTS } from "./operations.ts";
 import { Program, type Operation } from "./program.ts";
 import { mapped, Readback } from "./readback.ts";
 import { StageOperations } from "./stage-operations.ts";
+import { tuningFor, type Tuning } from "./tuning.ts";
 
 export type { StageSpec } from "./memory.ts";
 
@@ -49,8 +50,9 @@ export class Stage {
   #optimizer: Program | null = null;
   #norm: Program | null = null;
   #addLent: Program | null = null;
+  #rowLogits: Program | null = null;
 
-  private constructor({ device }: Gpu, spec: StageSpec) {
+  private constructor({ device }: Gpu, spec: StageSpec, tuning: Tuning) {
     const space = parameterSpace(spec.model);
     this.#device = device;
     this.#spec = spec;
@@ -72,6 +74,7 @@ export class Stage {
       tensors: this.#tensors,
       buffers: this.#buffers,
       maxBinding: device.limits.maxStorageBufferBindingSize,
+      tuning,
     });
   }
 
@@ -79,9 +82,9 @@ export class Stage {
    * Allocates the stage, zero everywhere, and compiles its kernels.
    * @throws DoesNotFit when a buffer or a tensor is over one of the GPU's limits
    */
-  static async create(gpu: Gpu, spec: StageSpec): Promise<Stage> {
+  static async create(gpu: Gpu, spec: StageSpec, tuning: Tuning = tuningFor(gpu)): Promise<Stage> {
     gpu.device.pushErrorScope("out-of-memory");
-    const stage = new Stage(gpu, spec);
+    const stage = new Stage(gpu, spec, tuning);
     if (await gpu.device.popErrorScope()) {
       stage.destroy();
       throw new DoesNotFit(`this GPU has no room for the ${Stage.bytes(spec)} bytes that the stage needs`);
@@ -120,7 +123,8 @@ export class Stage {
 
   /**
    * Runs the stage forward and keeps what `backward` needs. `input`: [B,T,C], absent where the stage embeds.
-   * With the head it also adds the loss, and `backward` of the same slot must come next.
+   * With the head it also adds the loss and does the head's backward, and `backward` of the same slot must come
+   * next.
    */
   forward(slot: number, input?: Float32Array): void {
     this.#runForward(slot, this.#slots[slot]!.forward, input);
@@ -220,8 +224,14 @@ export class Stage {
 
   /** Logits [V] of a row of the last `evaluate`, whichever the slot; where the stage has the head. */
   logits(row: number): Promise<Float32Array<ArrayBuffer>> {
-    const { vocab } = this.#spec.model;
-    return this.#read("logits", row * vocab, vocab);
+    const { width: C, vocab } = this.#spec.model;
+    const encoder = this.#device.createCommandEncoder();
+    encoder.copyBufferToBuffer(this.#buffer("normed"), row * C * 4, this.#buffer("probe"), 0, C * 4);
+    const pass = encoder.beginComputePass();
+    this.#rowLogits!.replay(pass);
+    pass.end();
+    this.#device.queue.submit([encoder.finish()]);
+    return this.#read("probeLogits", 0, vocab);
   }
 
   /** Frees the GPU memory once the work already submitted is done. */
@@ -302,11 +312,12 @@ export class Stage {
       ]);
       return { forward, evaluate, backward };
     });
-    [this.#slots, this.#optimizer, this.#norm, this.#addLent] = await Promise.all([
+    [this.#slots, this.#optimizer, this.#norm, this.#addLent, this.#rowLogits] = await Promise.all([
       Promise.all(slots),
       record(operations.optimizer()),
       record(operations.squaredNorm()),
       this.#buffers.has("lent") ? record(operations.addLent()) : null,
+      this.#spec.range.head ? record(operations.rowLogits()) : null,
     ]);
   }
 
@@ -314,8 +325,8 @@ export class Stage {
     const bits = new Uint32Array(this.#buffer("decay").size / 4);
     for (const { decay, offset, size } of this.#tensors.values()) {
       if (!decay) continue;
-      const first = (offset - this.segment.start) / TENSOR_ALIGNMENT;
-      const end = first + Math.ceil(size / TENSOR_ALIGNMENT);
+      const first = Math.floor((offset - this.segment.start) / TENSOR_ALIGNMENT);
+      const end = Math.ceil((offset - this.segment.start + size) / TENSOR_ALIGNMENT);
       for (let i = first; i < end; i++) bits[i >> 5]! |= 1 << (i & 31);
     }
     this.#write("decay", bits);

@@ -18,6 +18,8 @@ export interface Operation {
 }
 
 interface Dispatch {
+  /** File and entry of its kernel. */
+  readonly name: string;
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
   readonly x: number;
@@ -46,17 +48,25 @@ export class Program {
         entries.push({ binding: uniform.binding, resource: { buffer: kernels.uniform(uniform.values) } });
       }
       const bindGroup = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
-      return { pipeline, bindGroup, x, y };
+      return { name: `${kernel.file}.${kernel.entry}`, pipeline, bindGroup, x, y };
     });
     return new Program(await Promise.all(dispatches));
   }
 
+  /** Kernels by dispatch, in order. */
+  get names(): string[] {
+    return this.#dispatches.map(({ name }) => name);
+  }
+
   /** Encodes the dispatches in order. */
   replay(pass: GPUComputePassEncoder): void {
-    for (const { pipeline, bindGroup, x, y } of this.#dispatches) {
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, bindGroup);
-      pass.dispatchWorkgroups(x, y);
-    }
+    for (let i = 0; i < this.#dispatches.length; i++) this.replayOne(i, pass);
+  }
+
+  replayOne(index: number, pass: GPUComputePassEncoder): void {
+    const { pipeline, bindGroup, x, y } = this.#dispatches[index]!;
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, bindGroup);
+    pass.dispatchWorkgroups(x, y);
   }
 }

@@ -20,6 +20,7 @@ import { DoesNotFit, type Gpu } from "./device.ts";
 import { KernelRegistry } from "./kernels.ts";
 import { allocate, checkTensors, planMemory, planStaging, totalBytes, type StageSpec } from "./memory.ts";
 import { NORM_PARTS } from "./operations.ts";
+import { profile, type KernelTime } from "./profile.ts";
 import { Program, type Operation } from "./program.ts";
 import { mapped, Readback } from "./readback.ts";
 import { StageOperations } from "./stage-operations.ts";
@@ -232,6 +233,16 @@ export class Stage {
     pass.end();
     this.#device.queue.submit([encoder.finish()]);
     return this.#read("probeLogits", 0, vocab);
+  }
+
+  /** Time of each kernel in a slot's forward and backward and in the optimizer, run once more for it. */
+  async profile(slot: number): Promise<KernelTime[]> {
+    const { forward, backward } = this.#slots[slot]!;
+    const times: KernelTime[] = [];
+    for (const program of [forward, backward, this.#norm!, this.#optimizer!]) {
+      times.push(...(await profile(this.#device, program)));
+    }
+    return times;
   }
 
   /** Frees the GPU memory once the work already submitted is done. */

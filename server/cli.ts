@@ -13,6 +13,7 @@ const COMMANDS = [
   "import",
   "eval",
   "sample",
+  "plan",
   "doctor",
 ];
 

@@ -73,6 +73,7 @@ export const RunConfig = z
     steps: count,
     strategy: StrategyConfig,
     activations: z.literal("f32"),
+    recompute: z.boolean().default(false),
     stages: z.union([z.literal("auto"), count], "use 'auto' or a whole number of stages"),
     checkpointEvery: count,
     sampleEvery: count,

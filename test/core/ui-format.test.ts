@@ -1,7 +1,7 @@
 // Numbers as the pages show them.
 import { describe, expect, test } from "vitest";
 import { byteRows } from "../../web/ui/byte-rows.ts";
-import { formatBytes, formatCount, formatDuration } from "../../web/ui/format.ts";
+import { formatBytes, formatCount, formatDuration } from "../../core/format.ts";
 
 describe("formatBytes", () => {
   test.each([

@@ -8,7 +8,8 @@ import {
   embeddingBackward as referenceBackward,
 } from "../../core/model/reference/embedding.ts";
 import { Random } from "../../core/random.ts";
-import { crossEntropy, embedding, embeddingBackward, inFours } from "../../web/engine/operations.ts";
+import { inFours } from "../../core/plan/memory.ts";
+import { crossEntropy, embedding, embeddingBackward } from "../../web/engine/operations.ts";
 import { expectClose, uniformSingle } from "../fixtures/arrays.ts";
 import { runOperations, unset } from "./run-operations.ts";
 

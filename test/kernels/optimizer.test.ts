@@ -2,7 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { adamW, squaredNorm as referenceNorm } from "../../core/model/reference/optimizer.ts";
 import { Random } from "../../core/random.ts";
-import { adamw, NORM_PARTS, squaredNorm } from "../../web/engine/operations.ts";
+import { NORM_PARTS } from "../../core/plan/memory.ts";
+import { adamw, squaredNorm } from "../../web/engine/operations.ts";
 import { expectClose, uniformSingle } from "../fixtures/arrays.ts";
 import { runOperations, unset } from "./run-operations.ts";
 

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { parameterSpace, TENSOR_ALIGNMENT } from "../../core/model/parameters.ts";
 import { Random } from "../../core/random.ts";
 import { DoesNotFit, type Gpu } from "../../web/engine/device.ts";
-import { WINDOW_ALIGNMENT } from "../../web/engine/memory.ts";
+import { stageBytes, WINDOW_ALIGNMENT } from "../../core/plan/memory.ts";
 import { Stage } from "../../web/engine/stage.ts";
 import { expectClose, uniformSingle } from "../fixtures/arrays.ts";
 import { smallModel } from "../fixtures/models.ts";
@@ -40,7 +40,7 @@ beforeEach(() => {
   made.length = 0;
 });
 
-describe("Stage.bytes", () => {
+describe("stageBytes", () => {
   test.each([
     ["whole", false, 0, 3],
     ["first", true, 0, 1],
@@ -49,7 +49,7 @@ describe("Stage.bytes", () => {
   ] as const)("is what is allocated: %s", async (_, tied, first, last) => {
     const spec = specOf(smallModel({ layers: 3, tied }), { first, last, microbatch: 2, slots: 3 });
     const stage = await Stage.create(watched, spec);
-    expect(made.reduce((bytes, { size }) => bytes + size, 0)).toBe(Stage.bytes(spec));
+    expect(made.reduce((bytes, { size }) => bytes + size, 0)).toBe(stageBytes(spec));
     stage.destroy();
   });
 });
@@ -63,7 +63,7 @@ test("a step allocates nothing", async () => {
   stage.setTokens(0, tokens, tokens);
   stage.forward(0);
   stage.backward(0);
-  await stage.squaredNorm();
+  await stage.sums();
   await stage.lossSum();
   stage.apply({ step: 1, scale: 1, lr: 0.1 });
   await stage.gradient();
@@ -112,7 +112,7 @@ test("parameters over several bindings: norm and optimizer cover every window", 
   stage.setGradient(Float32Array.from(gradient), 0);
   stage.write("parameters", new Float32Array(size).fill(1), 0);
   const squares = gradient.reduce((sum, value) => sum + value * value, 0);
-  expectClose([await stage.squaredNorm()], [squares], { relative: 1e-6 });
+  expectClose([(await stage.sums()).squaredNorm], [squares], { relative: 1e-6 });
   stage.apply({ step: 1, scale: 1, lr: 0.5 });
   const expected = new Float64Array(size).fill(1);
   for (const { offset, size, decay } of tensors) {

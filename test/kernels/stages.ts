@@ -3,7 +3,8 @@ import type { ModelConfig } from "../../core/model/config.ts";
 import { borrowsEmbedding, EMBEDDING, parameterSpace, stageRange } from "../../core/model/parameters.ts";
 import type { Random } from "../../core/random.ts";
 import type { Gpu } from "../../web/engine/device.ts";
-import { Stage, type StageSpec } from "../../web/engine/stage.ts";
+import type { StageSpec } from "../../core/plan/memory.ts";
+import { Stage } from "../../web/engine/stage.ts";
 import { IGNORE } from "../../core/data/batch.ts";
 import { randomTokens } from "../fixtures/models.ts";
 import { gpu } from "./device.ts";
@@ -13,9 +14,9 @@ export const optimizer = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 
 /** Blocks [first, last) of the model, by default all. */
 export function specOf(
   model: ModelConfig,
-  { first = 0, last = model.layers, microbatch = 1, slots = 1 } = {},
+  { first = 0, last = model.layers, microbatch = 1, slots = 1, recompute = false } = {},
 ): StageSpec {
-  return { model, range: stageRange(model, first, last), microbatch, slots, optimizer };
+  return { model, range: stageRange(model, first, last), microbatch, slots, recompute, optimizer };
 }
 
 /** A stage that holds its share of `parameters`, the flat canonical space. */

@@ -3,7 +3,7 @@ import { useRef, useState } from "preact/hooks";
 import { describeIssues, RunConfig, type ModelConfig } from "../../core/model/config.ts";
 import { parameterSpace } from "../../core/model/parameters.ts";
 import { Field } from "../ui/field.tsx";
-import { formatCount } from "../ui/format.ts";
+import { formatCount } from "../../core/format.ts";
 import { callApi } from "./api.ts";
 import { FIELD_GROUPS, fieldText, sortProblems, writeField, type ConfigField } from "./config-fields.ts";
 import { configText, snapshot } from "./state.ts";

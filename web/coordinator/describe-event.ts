@@ -1,6 +1,6 @@
 // An event of a run as a sentence.
 import type { RunEvent } from "../../core/protocol/events.ts";
-import { formatBytes, formatCount } from "../ui/format.ts";
+import { formatBytes, formatCount } from "../../core/format.ts";
 
 export interface EventWords {
   readonly words: string;

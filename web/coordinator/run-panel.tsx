@@ -1,7 +1,7 @@
 // The run on show: how it goes, and what can be done with it.
 import { ByteTable } from "../ui/byte-table.tsx";
 import { Figures } from "../ui/figures.tsx";
-import { formatCount, formatDuration } from "../ui/format.ts";
+import { formatCount, formatDuration } from "../../core/format.ts";
 import { Notice } from "../ui/notice.tsx";
 import { StateLabel } from "../ui/state-label.tsx";
 import type { RunView } from "../../core/protocol/events.ts";

@@ -41,14 +41,33 @@ export function blockForward(
   buffers: BlockBuffers,
   tuning: Tuning,
 ): Operation[] {
+  const { R, C, F } = shapes(model, microbatch);
+  const product = { layout: "nt", M: R, N: C, K: F } as const;
   const { scratch, saved, weight, output } = buffers;
+  return [
+    ...blockAgain(model, microbatch, buffers, tuning),
+    matmul(tuning.matmul(product), product, scratch("act"), weight("mlp.down_proj"), {
+      kind: "residual",
+      c: output,
+      residual: saved("middle"),
+    }),
+  ];
+}
+
+/** All of the forward that the backward reads: up to the MLP's activation. */
+export function blockAgain(
+  model: ModelConfig,
+  microbatch: number,
+  buffers: BlockBuffers,
+  tuning: Tuning,
+): Operation[] {
+  const { scratch, saved, weight } = buffers;
   const { R, C, F, W, eps, heads, rotation } = shapes(model, microbatch);
   const normed = scratch("normed");
   const linear = (x: Binding, w: Binding, N: number, K: number, epilogue: Epilogue) => {
     const product = { layout: "nt", M: R, N, K } as const;
     return matmul(tuning.matmul(product), product, x, w, epilogue);
   };
-  const act = scratch("act");
   return [
     norm(tuning.row, { R, C }, eps, saved("x"), weight("input_layernorm"), normed),
     linear(normed, weight(...QKV), W, C, { kind: "store", c: saved("qkv") }),
@@ -64,11 +83,10 @@ export function blockForward(
       residual: saved("x"),
     }),
     norm(tuning.row, { R, C }, eps, saved("middle"), weight("post_attention_layernorm"), normed),
-    linear(normed, weight(...GATE_UP), 2 * F, C, { kind: "swiglu", c: saved("hidden"), act }),
-    linear(act, weight("mlp.down_proj"), C, F, {
-      kind: "residual",
-      c: output,
-      residual: saved("middle"),
+    linear(normed, weight(...GATE_UP), 2 * F, C, {
+      kind: "swiglu",
+      c: saved("hidden"),
+      act: scratch("act"),
     }),
   ];
 }

@@ -2,19 +2,11 @@
 // that logits[rows, vocabulary] never exist as a whole. With the loss, a chunk's logits become their gradient at
 // once and are used up before the next chunk's: the head's backward is part of its forward.
 import type { ModelConfig } from "../../core/model/config.ts";
+import { chunkRows } from "../../core/plan/memory.ts";
 import { matmul, type Epilogue, type Product } from "./matmul.ts";
-import { crossEntropy, inFours, norm, normBackward } from "./operations.ts";
+import { crossEntropy, norm, normBackward } from "./operations.ts";
 import type { Binding, Operation } from "./program.ts";
 import type { Tuning } from "./tuning.ts";
-
-/** What the logits of a chunk may take, bytes, where 64 rows take no more. */
-const CHUNK_BYTES = 32 * 2 ** 20;
-
-/** Rows in a chunk: a multiple of 64, so that a chunk of any [R,...] array starts where a binding may. */
-export function chunkRows(model: ModelConfig, R: number): number {
-  const fit = Math.floor(CHUNK_BYTES / (4 * inFours(model.vocab)) / 64) * 64;
-  return Math.min(R, Math.max(64, fit));
-}
 
 export interface HeadBuffers {
   readonly scratch: (name: string) => Binding;

@@ -1,5 +1,6 @@
 // Operations: which kernel, bindings and workgroups make up each mathematical operation on buffers.
 // Not here: matrix products and attention, which have variants (matmul.ts, attention.ts).
+import { inFours, NORM_PARTS } from "../../core/plan/memory.ts";
 import type { Binding, Operation } from "./program.ts";
 
 const LANES = 64;
@@ -16,9 +17,6 @@ function folded(count: number): [number, number] {
 
 /** Workgroups of 64 over `size` items. */
 const flat = (size: number) => folded(groups(size, LANES));
-
-/** A row's length where it is padded for kernels that read four values at a time. */
-export const inFours = (n: number): number => Math.ceil(n / 4) * 4;
 
 /** Who works on a row: one invocation, or a workgroup of 64. */
 export type RowVariant = "alone" | "workgroup";
@@ -164,8 +162,7 @@ export function adamw(
   };
 }
 
-/** Sums of squares of parts of the gradient, to be added up by whoever reads them. */
-export const NORM_PARTS = 4096;
+/** Sums of squares of NORM_PARTS parts of the gradient. */
 export function squaredNorm(size: number, gradient: Binding, partials: Binding): Operation {
   return {
     kernel: { file: "adamw", entry: "squared_norm", overrides: { SIZE: size, PARTS: NORM_PARTS } },

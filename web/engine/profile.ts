@@ -20,7 +20,10 @@ async function byTimestamps(device: GPUDevice, program: Program): Promise<number
   const count = program.names.length;
   const querySet = device.createQuerySet({ type: "timestamp", count: 2 * count });
   const size = 16 * count;
-  const resolved = device.createBuffer({ size, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
+  const resolved = device.createBuffer({
+    size,
+    usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
+  });
   const staging = device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
   const encoder = device.createCommandEncoder();
   for (let i = 0; i < count; i++) {

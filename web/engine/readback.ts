@@ -1,26 +1,37 @@
 // Reads results back through a staging buffer made once.
+import type { Commands } from "./commands.ts";
+
+/** `count` f32 values of a buffer, from element `first` on. */
+export interface Range {
+  readonly buffer: GPUBuffer;
+  readonly first: number;
+  readonly count: number;
+}
 
 export class Readback {
-  readonly #device: GPUDevice;
+  readonly #commands: Commands;
   readonly #staging: GPUBuffer;
   /** Reads take turns: a staging buffer holds one at a time. Null when it is free. */
   #turn: Promise<unknown> | null = null;
 
-  constructor(device: GPUDevice, staging: GPUBuffer) {
-    this.#device = device;
+  constructor(commands: Commands, staging: GPUBuffer) {
+    this.#commands = commands;
     this.#staging = staging;
   }
 
   /**
-   * `count` f32 values of `source` from element `first` on: as of the work submitted before this call, or, when
-   * another read is still under way, before that one's end.
+   * The values of all ranges behind each other: as of the work told before this call, or, when another read is
+   * still under way, before that one's end.
    */
-  read(source: GPUBuffer, first: number, count: number): Promise<Float32Array<ArrayBuffer>> {
+  read(...ranges: readonly Range[]): Promise<Float32Array<ArrayBuffer>> {
     const copy = () => {
-      const encoder = this.#device.createCommandEncoder();
-      encoder.copyBufferToBuffer(source, first * 4, this.#staging, 0, count * 4);
-      this.#device.queue.submit([encoder.finish()]);
-      return mapped(this.#staging, count);
+      let total = 0;
+      for (const { buffer, first, count } of ranges) {
+        this.#commands.copy(buffer, first * 4, this.#staging, total * 4, count * 4);
+        total += count;
+      }
+      this.#commands.flush();
+      return mapped(this.#staging, total);
     };
     const result = this.#turn ? this.#turn.then(copy) : copy();
     const turn = result

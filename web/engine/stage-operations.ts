@@ -9,10 +9,10 @@ import {
   type Segment,
   type Tensor,
 } from "../../core/model/parameters.ts";
-import { blockBackward, blockForward, type BlockBuffers } from "./block.ts";
+import { arrayOf, NORM_PARTS, WINDOW_ALIGNMENT, type StageSpec } from "../../core/plan/memory.ts";
+import { blockAgain, blockBackward, blockForward, type BlockBuffers } from "./block.ts";
 import { headLoss, headLossAndGradient, rowLogits, type HeadBuffers } from "./head.ts";
-import { WINDOW_ALIGNMENT, type StageSpec } from "./memory.ts";
-import { accumulate, adamw, embedding, embeddingBackward, NORM_PARTS, squaredNorm } from "./operations.ts";
+import { accumulate, adamw, embedding, embeddingBackward, squaredNorm } from "./operations.ts";
 import type { Binding, Operation } from "./program.ts";
 import type { Tuning } from "./tuning.ts";
 
@@ -20,7 +20,7 @@ export interface StageMemory {
   /** The owned range of the canonical flat space, and its tensors by name. */
   readonly segment: Segment;
   readonly tensors: ReadonlyMap<string, Tensor>;
-  /** Buffers by their names in memory.ts. */
+  /** Buffers by their names in core/plan/memory.ts. */
   readonly buffers: ReadonlyMap<string, GPUBuffer>;
   /** The device's maxStorageBufferBindingSize, bytes. */
   readonly maxBinding: number;
@@ -65,9 +65,12 @@ export class StageOperations {
 
   /** One microbatch backward from `stream`, adding to the parameters' gradients. */
   backward(slot: number): Operation[] {
-    const { model, range, microbatch } = this.#spec;
+    const { model, range, microbatch, recompute } = this.#spec;
     const operations: Operation[] = [];
     for (let block = range.last - 1; block >= range.first; block--) {
+      if (recompute) {
+        operations.push(...blockAgain(model, microbatch, this.#blockBuffers(slot, block), this.#tuning));
+      }
       operations.push(...blockBackward(model, microbatch, this.#blockBuffers(slot, block), this.#tuning));
     }
     if (range.embed) {
@@ -127,7 +130,7 @@ export class StageOperations {
   }
 
   #whole(name: string): Binding {
-    return { buffer: this.#buffers.get(name)! };
+    return { buffer: this.#buffers.get(arrayOf(name))! };
   }
 
   #part(name: string, first: number, count: number): Binding {
@@ -154,7 +157,10 @@ export class StageOperations {
     const isLast = block === this.#spec.range.last - 1;
     return {
       scratch: (scratch) => this.#whole(scratch),
-      saved: (saved) => this.#whole(`slot${slot}.block${block}.${saved}`),
+      saved: (saved) => {
+        const kept = saved === "x" || !this.#spec.recompute;
+        return this.#whole(kept ? `slot${slot}.block${block}.${saved}` : `again.${saved}`);
+      },
       weight: (first, last) => this.#parameter(...names(first, last)),
       gradient: (first, last) => this.#gradientOf(...names(first, last)),
       output: this.#whole(isLast ? `slot${slot}.y` : `slot${slot}.block${block + 1}.x`),

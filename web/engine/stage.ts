@@ -15,18 +15,24 @@ import {
   type Segment,
   type Tensor,
 } from "../../core/model/parameters.ts";
+import {
+  arrayOf,
+  NORM_PARTS,
+  planMemory,
+  planStaging,
+  stageBytes,
+  type StageSpec,
+} from "../../core/plan/memory.ts";
 import { rotations } from "../../core/model/rotations.ts";
+import { Commands } from "./commands.ts";
 import { DoesNotFit, type Gpu } from "./device.ts";
 import { KernelRegistry } from "./kernels.ts";
-import { allocate, checkTensors, planMemory, planStaging, totalBytes, type StageSpec } from "./memory.ts";
-import { NORM_PARTS } from "./operations.ts";
+import { allocate, checkTensors } from "./memory.ts";
 import { profile, type KernelTime } from "./profile.ts";
 import { Program, type Operation } from "./program.ts";
 import { mapped, Readback } from "./readback.ts";
 import { StageOperations } from "./stage-operations.ts";
 import { tuningFor, type Tuning } from "./tuning.ts";
-
-export type { StageSpec } from "./memory.ts";
 
 /** What of a stage's owned segment is read or written: parameters, or AdamW's first or second moment. */
 export type StageState = "parameters" | "m" | "v";
@@ -45,6 +51,7 @@ export class Stage {
   readonly #tensors: ReadonlyMap<string, Tensor>;
   readonly #buffers: ReadonlyMap<string, GPUBuffer>;
   readonly #staging: ReadonlyMap<string, GPUBuffer>;
+  readonly #commands: Commands;
   readonly #readback: Readback;
   readonly #operations: StageOperations;
   #slots: readonly SlotPrograms[] = [];
@@ -68,8 +75,15 @@ export class Stage {
       ...allocate(device, memory, STORAGE | COPY_SRC | COPY_DST),
       ...allocate(device, new Map([["update", update]]), UNIFORM | COPY_DST),
     ]);
-    this.#staging = allocate(device, planStaging(spec), MAP_READ | COPY_DST);
-    this.#readback = new Readback(device, this.#staging.get("staging")!);
+    const staging = new Map(planStaging(spec));
+    const upload = staging.get("upload")!;
+    staging.delete("upload");
+    this.#staging = new Map([
+      ...allocate(device, staging, MAP_READ | COPY_DST),
+      ...allocate(device, new Map([["upload", upload]]), COPY_SRC | COPY_DST),
+    ]);
+    this.#commands = new Commands(device, this.#staging.get("upload")!);
+    this.#readback = new Readback(this.#commands, this.#staging.get("staging")!);
     this.#operations = new StageOperations(spec, {
       segment: this.segment,
       tensors: this.#tensors,
@@ -88,17 +102,12 @@ export class Stage {
     const stage = new Stage(gpu, spec, tuning);
     if (await gpu.device.popErrorScope()) {
       stage.destroy();
-      throw new DoesNotFit(`this GPU has no room for the ${Stage.bytes(spec)} bytes that the stage needs`);
+      throw new DoesNotFit(`this GPU has no room for the ${stageBytes(spec)} bytes that the stage needs`);
     }
     await stage.#record(KernelRegistry.of(gpu.device));
     stage.#writeDecayBits();
     stage.#write("turns", rotations(spec.model.context, headWidth(spec.model), spec.model.ropeTheta));
     return stage;
-  }
-
-  /** Bytes of GPU memory that a stage takes, staging included. */
-  static bytes(spec: StageSpec): number {
-    return totalBytes(planMemory(spec), planStaging(spec));
   }
 
   /**
@@ -139,8 +148,8 @@ export class Stage {
   /** Adds to the parameters' gradients. `outputGradient`: [B,T,C], absent where the stage has the head. */
   backward(slot: number, outputGradient?: Float32Array): void {
     if (outputGradient) this.#write("stream", outputGradient);
-    const copy = this.#spec.range.embed ? null : { from: "stream", to: `inputGradient${slot}` };
-    this.#submit([this.#slots[slot]!.backward], copy);
+    this.#commands.run(this.#slots[slot]!.backward);
+    if (!this.#spec.range.embed) this.#send("stream", `inputGradient${slot}`);
   }
 
   /** Output of the slot's last forward or evaluate, [B,T,C]; one read at a time. */
@@ -155,17 +164,28 @@ export class Stage {
 
   /** Sets the gradients and the loss to zero. */
   zero(): void {
-    this.#clear("gradient", "losses", ...(this.#buffers.has("borrowed") ? ["borrowedGradient"] : []));
+    for (const name of ["gradient", "losses"]) this.#commands.clear(this.#buffer(name));
+    if (this.#buffers.has("borrowed")) this.#commands.clear(this.#buffer("borrowedGradient"));
   }
 
   resetLoss(): void {
-    this.#clear("losses");
+    this.#commands.clear(this.#buffer("losses"));
   }
 
   /** Sum of -ln p over the rows since the loss was last zero, nats; NaN or infinite when any was. */
   async lossSum(): Promise<number> {
-    const losses = await this.#read("losses", 0, this.#rows);
-    return losses.reduce((sum, loss) => sum + loss, 0);
+    return sum(await this.#read("losses", 0, this.#rows));
+  }
+
+  /** The loss as `lossSum`, and the squared L2 norm of the owned gradient; NaN or infinite when any value is. */
+  async sums(): Promise<{ lossSum: number; squaredNorm: number }> {
+    this.#commands.run(this.#norm!);
+    const parts = this.#operations.windows().length * NORM_PARTS;
+    const values = await this.#readback.read(
+      { buffer: this.#buffer("partials"), first: 0, count: parts },
+      { buffer: this.#buffer("losses"), first: 0, count: this.#rows },
+    );
+    return { squaredNorm: sum(values.subarray(0, parts)), lossSum: sum(values.subarray(parts)) };
   }
 
   /** Gradient of the owned segment, padding included. */
@@ -177,19 +197,13 @@ export class Stage {
     this.#write("gradient", values, start - this.segment.start);
   }
 
-  /** Squared L2 norm of the owned segment's gradient; NaN or infinite when any value is. */
-  async squaredNorm(): Promise<number> {
-    this.#submit([this.#norm!]);
-    const partials = await this.#read("partials", 0, this.#operations.windows().length * NORM_PARTS);
-    return partials.reduce((sum, partial) => sum + partial, 0);
-  }
-
   /** One AdamW update of what the stage owns. `step` counts from 1; the gradient is multiplied by `scale`. */
   apply({ step, scale, lr }: { step: number; scale: number; lr: number }): void {
     const { beta1, beta2, eps, weightDecay } = this.#spec.optimizer;
     const corrections = [1 / (1 - beta1 ** step), 1 / (1 - beta2 ** step)];
     this.#write("update", Float32Array.of(scale, lr, beta1, beta2, eps, weightDecay, ...corrections));
-    this.#submit([this.#optimizer!]);
+    this.#commands.run(this.#optimizer!);
+    this.#commands.flush();
   }
 
   /** The owned segment, padding included. */
@@ -220,23 +234,20 @@ export class Stage {
   /** Adds the gradient of a borrowed copy, [V*C], to the owner's. */
   addEmbeddingGradient(values: Float32Array): void {
     this.#write("lent", values);
-    this.#submit([this.#addLent!]);
+    this.#commands.run(this.#addLent!);
   }
 
   /** Logits [V] of a row of the last `evaluate`, whichever the slot; where the stage has the head. */
   logits(row: number): Promise<Float32Array<ArrayBuffer>> {
     const { width: C, vocab } = this.#spec.model;
-    const encoder = this.#device.createCommandEncoder();
-    encoder.copyBufferToBuffer(this.#buffer("normed"), row * C * 4, this.#buffer("probe"), 0, C * 4);
-    const pass = encoder.beginComputePass();
-    this.#rowLogits!.replay(pass);
-    pass.end();
-    this.#device.queue.submit([encoder.finish()]);
+    this.#commands.copy(this.#buffer("normed"), row * C * 4, this.#buffer("probe"), 0, C * 4);
+    this.#commands.run(this.#rowLogits!);
     return this.#read("probeLogits", 0, vocab);
   }
 
   /** Time of each kernel in a slot's forward and backward and in the optimizer, run once more for it. */
   async profile(slot: number): Promise<KernelTime[]> {
+    this.#commands.flush();
     const { forward, backward } = this.#slots[slot]!;
     const times: KernelTime[] = [];
     for (const program of [forward, backward, this.#norm!, this.#optimizer!]) {
@@ -247,6 +258,7 @@ export class Stage {
 
   /** Frees the GPU memory once the work already submitted is done. */
   destroy(): void {
+    this.#commands.flush();
     const buffers = [...this.#buffers.values(), ...this.#staging.values()];
     void this.#device.queue.onSubmittedWorkDone().then(() => {
       for (const buffer of buffers) buffer.destroy();
@@ -270,46 +282,30 @@ export class Stage {
   }
 
   #buffer(name: string): GPUBuffer {
-    const buffer = this.#buffers.get(name);
+    const buffer = this.#buffers.get(arrayOf(name));
     if (!buffer) throw new Error(`this stage has no buffer '${name}'`);
     return buffer;
   }
 
   #write(name: string, values: Float32Array | Uint32Array, offset = 0): void {
-    this.#device.queue.writeBuffer(this.#buffer(name), offset * 4, values as BufferSource & ArrayBufferView);
+    this.#commands.write(this.#buffer(name), offset * 4, values);
   }
 
   #read(name: string, first: number, count: number): Promise<Float32Array<ArrayBuffer>> {
-    return this.#readback.read(this.#buffer(name), first, count);
-  }
-
-  #clear(...names: string[]): void {
-    const encoder = this.#device.createCommandEncoder();
-    for (const name of names) encoder.clearBuffer(this.#buffer(name));
-    this.#device.queue.submit([encoder.finish()]);
+    return this.#readback.read({ buffer: this.#buffer(name), first, count });
   }
 
   #runForward(slot: number, program: Program, input?: Float32Array): void {
     const { range } = this.#spec;
     if (input) this.#write(`slot${slot}.block${range.first}.x`, input);
-    this.#submit([program], range.head ? null : { from: `slot${slot}.y`, to: `output${slot}` });
+    this.#commands.run(program);
+    if (!range.head) this.#send(`slot${slot}.y`, `output${slot}`);
   }
 
-  #submit(programs: readonly Program[], copy: { from: string; to: string } | null = null): void {
-    const encoder = this.#device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    for (const program of programs) program.replay(pass);
-    pass.end();
-    if (copy) {
-      encoder.copyBufferToBuffer(
-        this.#buffer(copy.from),
-        0,
-        this.#staging.get(copy.to)!,
-        0,
-        this.#activationSize * 4,
-      );
-    }
-    this.#device.queue.submit([encoder.finish()]);
+  /** Starts an activation's way to the staging buffer it is read from. */
+  #send(from: string, to: string): void {
+    this.#commands.copy(this.#buffer(from), 0, this.#staging.get(to)!, 0, this.#activationSize * 4);
+    this.#commands.flush();
   }
 
   async #record(kernels: KernelRegistry): Promise<void> {
@@ -342,4 +338,8 @@ export class Stage {
     }
     this.#write("decay", bits);
   }
+}
+
+function sum(values: Float32Array): number {
+  return values.reduce((total, value) => total + value, 0);
 }

@@ -1,6 +1,6 @@
 // Bytes put on data channels, by purpose, inside sites and between them.
 import { byteRows, type ByteRow, type BytesByPurpose } from "./byte-rows.ts";
-import { formatBytes } from "./format.ts";
+import { formatBytes } from "../../core/format.ts";
 
 export function ByteTable({ site, wide }: { readonly site: BytesByPurpose; readonly wide: BytesByPurpose }) {
   const rows = byteRows(site, wide);

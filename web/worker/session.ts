@@ -217,6 +217,8 @@ function fromTrainer(message: FromTrainer): void {
       worker: null,
       problem: { title: "The GPU device was lost", advice: message.reason },
     });
+  } else if (message.type === "needs") {
+    update({ stageBytes: message.stageBytes });
   } else if (message.type === "frame") {
     sending.push(
       switchboard!

@@ -80,9 +80,11 @@ export class Trainer {
       await sumOverReplicas(config.model, plan, self, gradient, channel.segments(step));
       stage.setGradient(gradient, stage.segment.start);
     }
-    const squaredNorm = finite(await stage.squaredNorm());
-    if (!range.head) return { squaredNorm, tokens: count };
-    return { squaredNorm, lossSum: finite(await stage.lossSum()), tokens: count };
+    const sums = await stage.sums();
+    const squaredNorm = finite(sums.squaredNorm);
+    return range.head
+      ? { squaredNorm, lossSum: finite(sums.lossSum), tokens: count }
+      : { squaredNorm, tokens: count };
   }
 
   /** Applies the optimizer, then brings the head's copy of a tied embedding up to date. */

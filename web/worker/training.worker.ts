@@ -2,12 +2,11 @@
 // orders one after the other. Peer connections and the control socket stay on the page (session.ts), because a
 // data channel made by a library cannot be moved here.
 import type { Tokens } from "../../core/data/batch.ts";
-import { stageRange } from "../../core/model/parameters.ts";
+import { stageBytes, stageSpecOf } from "../../core/plan/memory.ts";
 import { positionOf } from "../../core/plan/plan.ts";
-import { inFlight } from "../../core/plan/schedule.ts";
 import type { TokenSource } from "../../core/protocol/control.ts";
 import { DoesNotFit, openGpu, type Gpu } from "../engine/device.ts";
-import { Stage, type StageSpec } from "../engine/stage.ts";
+import { Stage } from "../engine/stage.ts";
 import { BlobClient } from "./blobs.ts";
 import { Channel } from "./channel.ts";
 import { describeGpu } from "./describe-gpu.ts";
@@ -126,19 +125,10 @@ async function carryOut(order: OrderMessage, current: Generation | null): Promis
 async function load(current: Generation): Promise<void> {
   const { assignment, channel } = current;
   const { config, plan } = assignment;
-  const { replica: index, stage: position } = positionOf(plan, self)!;
-  const { stages, microbatches } = plan.replicas[index]!;
-  const { first, last } = stages[position]!;
-  const range = stageRange(config.model, first, last);
-  const { beta1, beta2, eps, weightDecay } = config.optimizer;
-  const spec: StageSpec = {
-    model: config.model,
-    range,
-    microbatch: config.microbatch,
-    // One more than are in flight, so that a slot's read-back can still be under way while the next one computes.
-    slots: inFlight(position, stages.length, microbatches.length) + 1,
-    optimizer: { beta1, beta2, eps, weightDecay },
-  };
+  const position = positionOf(plan, self)!;
+  const spec = stageSpecOf(config, plan.replicas[position.replica]!, position.stage);
+  const { range } = spec;
+  post({ type: "needs", stageBytes: stageBytes(spec) });
   const [stage, tokens] = await Promise.all([Stage.create(gpu!, spec), loadTokens(assignment.tokens)]);
   if (current !== generation) {
     stage.destroy();
@@ -148,7 +138,7 @@ async function load(current: Generation): Promise<void> {
   current.stage = stage;
   current.trainer = new Trainer({ self, assignment, range, stage, slots: spec.slots, channel, tokens });
   current.save = () => saveState(stage, range, config.model, blobs);
-  report({ type: "prepared", generation: assignment.generation, stageBytes: Stage.bytes(spec) });
+  report({ type: "prepared", generation: assignment.generation, stageBytes: stageBytes(spec) });
 }
 
 async function loadTokens({

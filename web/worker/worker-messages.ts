@@ -25,5 +25,7 @@ export type FromTrainer =
   | { type: "unsupported"; title: string; advice: string }
   /** The device is gone; a new one is looked for, and answered with `gpu` or `unsupported`. */
   | { type: "lost"; reason: string }
+  /** GPU memory that the stage just assigned will take. */
+  | { type: "needs"; stageBytes: number }
   | { type: "report"; report: TrainerReport }
   | { type: "frame"; to: string; frame: ArrayBuffer };

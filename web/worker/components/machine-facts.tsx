@@ -1,5 +1,5 @@
 // This machine: its GPU and its place.
-import { formatBytes } from "../../ui/format.ts";
+import { formatBytes } from "../../../core/format.ts";
 import { state } from "../state.ts";
 
 export function MachineFacts() {

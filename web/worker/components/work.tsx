@@ -1,7 +1,7 @@
 // What this worker does in the run, and the buttons to pause and leave.
 import { ByteTable } from "../../ui/byte-table.tsx";
 import { Figures } from "../../ui/figures.tsx";
-import { formatBytes, formatCount } from "../../ui/format.ts";
+import { formatBytes, formatCount } from "../../../core/format.ts";
 import { leave, setPaused } from "../session.ts";
 import { state } from "../state.ts";
 

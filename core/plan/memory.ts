@@ -1,0 +1,154 @@
+// The arrays of a stage: named and sized from its specification alone, so that what it will take is known, and
+// can be checked and shown, before anything is allocated.
+// Not here: allocating them (web/engine/memory.ts), what works on them (web/engine/stage-operations.ts).
+// Letters: R = B*T rows, C width, F hidden, H heads, W width of queries, keys and values together, V vocabulary.
+import type { ModelConfig, OptimizerConfig, RunConfig } from "../model/config.ts";
+import {
+  borrowsEmbedding,
+  headWidth,
+  ownedSegment,
+  parameterSpace,
+  stageRange,
+  TENSOR_ALIGNMENT,
+  type StageRange,
+} from "../model/parameters.ts";
+import type { Replica } from "./plan.ts";
+import { inFlight } from "./schedule.ts";
+
+export interface StageSpec {
+  readonly model: ModelConfig;
+  readonly range: StageRange;
+  /** Sequences in a microbatch, B. */
+  readonly microbatch: number;
+  /** Microbatches whose activations are held at once. */
+  readonly slots: number;
+  /** Keep only the input of each block, and make the rest again in its backward. */
+  readonly recompute: boolean;
+  readonly optimizer: Pick<OptimizerConfig, "beta1" | "beta2" | "eps" | "weightDecay">;
+}
+
+/** What stage `stage` of a replica holds of a run. */
+export function stageSpecOf(
+  { model, microbatch, recompute, optimizer }: RunConfig,
+  { stages, microbatches }: Replica,
+  stage: number,
+): StageSpec {
+  const { first, last } = stages[stage]!;
+  const { beta1, beta2, eps, weightDecay } = optimizer;
+  // With neighbours, one more than are in flight: a slot's read-back can be under way while the next one computes.
+  const reading = stages.length > 1 ? 1 : 0;
+  return {
+    model,
+    range: stageRange(model, first, last),
+    microbatch,
+    slots: inFlight(stage, stages.length, microbatches.length) + reading,
+    recompute,
+    optimizer: { beta1, beta2, eps, weightDecay },
+  };
+}
+
+/** Array sizes in bytes, by name. */
+export type MemoryPlan = ReadonlyMap<string, number>;
+
+/** Elements of the flat range that one AdamW dispatch takes are a multiple of this: the decay bits' binding offset. */
+export const WINDOW_ALIGNMENT = (256 / 4) * 32 * TENSOR_ALIGNMENT;
+
+/** Sums of squares of parts of a gradient window, to be added up by whoever reads them. */
+export const NORM_PARTS = 4096;
+
+/** A row's length where it is padded for kernels that read four values at a time. */
+export const inFours = (n: number): number => Math.ceil(n / 4) * 4;
+
+/** What the logits of a chunk of rows may take, bytes, where 64 rows take no more. */
+const CHUNK_BYTES = 32 * 2 ** 20;
+
+/** Rows whose logits exist at once: a multiple of 64, so that a chunk of any [R,...] array starts where a binding may. */
+export function chunkRows(model: ModelConfig, R: number): number {
+  const fit = Math.floor(CHUNK_BYTES / (4 * inFours(model.vocab)) / 64) * 64;
+  return Math.min(R, Math.max(64, fit));
+}
+
+/** What of a block's forward its backward reads, its input apart, in elements. */
+function savedOfBlock({ model, microbatch: B }: StageSpec): Record<string, number> {
+  const { width: C, hidden: F, heads: H, context: T } = model;
+  const R = B * T;
+  return { qkv: R * qkvWidth(model), out: R * C, logsumexp: R * H, middle: R * C, hidden: 2 * R * F };
+}
+
+const qkvWidth = (model: ModelConfig) => model.width + 2 * model.kvHeads * headWidth(model);
+
+/** Scratch arrays that are never in use at the same time, and so share one: the MLP's, attention's, the head's. */
+export const SHARED_SCRATCH: Readonly<Record<string, readonly string[]>> = {
+  wide: ["dHidden", "dqkv", "logits"],
+  narrow: ["act", "dOut"],
+};
+
+/** The array that stands for `name`: its own, or the one it shares. */
+export function arrayOf(name: string): string {
+  return Object.entries(SHARED_SCRATCH).find(([, names]) => names.includes(name))?.[0] ?? name;
+}
+
+export function planMemory(spec: StageSpec): MemoryPlan {
+  const { model, range, microbatch: B, slots, recompute } = spec;
+  const { width: C, hidden: F, heads: H, vocab: V, context: T } = model;
+  const R = B * T;
+  const { start, end } = ownedSegment(parameterSpace(model), range);
+  const plan = new Map<string, number>();
+  const floats = (sizes: Record<string, number>, prefix = "") => {
+    for (const [name, count] of Object.entries(sizes)) {
+      const array = arrayOf(prefix + name);
+      plan.set(array, Math.max(plan.get(array) ?? 0, Math.max(4, count) * 4));
+    }
+  };
+  const flat = end - start;
+  floats({ parameters: flat, gradient: flat, m: flat, v: flat });
+  floats({ decay: Math.ceil(flat / TENSOR_ALIGNMENT / 32), update: 8 });
+  floats({ partials: Math.ceil(flat / WINDOW_ALIGNMENT) * NORM_PARTS, losses: R });
+  if (borrowsEmbedding(model, range)) {
+    const size = Math.ceil((V * C) / TENSOR_ALIGNMENT) * TENSOR_ALIGNMENT;
+    floats({ borrowed: size, borrowedGradient: size });
+  }
+  // The gradient of the head's borrowed copy of a tied embedding, on its way to the embedding's own.
+  if (model.tied && range.embed && !range.head) floats({ lent: V * C });
+  floats({ turns: T * headWidth(model) });
+  // Scratch of all blocks and slots; "stream" is the gradient that flows back along the residual stream.
+  floats({ stream: R * C, normed: R * C, dNormed: R * C, scales: R });
+  floats({ act: R * F, dHidden: 2 * R * F, dOut: R * C, delta: R * H, dqkv: R * qkvWidth(model) });
+  if (range.head) floats({ logits: chunkRows(model, R) * inFours(V), probe: C, probeLogits: inFours(V) });
+  if (recompute) floats(savedOfBlock(spec), "again.");
+  for (let slot = 0; slot < slots; slot++) {
+    if (range.embed) floats({ tokens: R, segments: 3 * R + 1 }, `slot${slot}.`);
+    if (range.head) floats({ targets: R }, `slot${slot}.`);
+    for (let block = range.first; block < range.last; block++) {
+      floats({ x: R * C, ...(recompute ? {} : savedOfBlock(spec)) }, `slot${slot}.block${block}.`);
+    }
+    floats({ y: R * C }, `slot${slot}.`);
+  }
+  return plan;
+}
+
+/** Small writes wait here for their turn (web/engine/commands.ts). */
+export const UPLOAD_BYTES = 2 ** 20;
+
+/** Buffers that results are read back through, and that small writes go through, by name. */
+export function planStaging({ model, range, microbatch: B, slots }: StageSpec): MemoryPlan {
+  const activations = B * model.context * model.width * 4;
+  const { start, end } = ownedSegment(parameterSpace(model), range);
+  const plan = new Map<string, number>();
+  for (let slot = 0; slot < slots; slot++) {
+    if (!range.head) plan.set(`output${slot}`, activations);
+    if (!range.embed) plan.set(`inputGradient${slot}`, activations);
+  }
+  const embedding = model.tied ? model.vocab * model.width : 0;
+  const parts = Math.ceil((end - start) / WINDOW_ALIGNMENT) * NORM_PARTS;
+  const small = Math.max(parts + B * model.context, range.head ? model.vocab : 0);
+  plan.set("staging", Math.max(end - start, embedding, small) * 4);
+  plan.set("upload", UPLOAD_BYTES);
+  return plan;
+}
+
+/** Bytes of GPU memory that a stage takes, staging included. */
+export function stageBytes(spec: StageSpec): number {
+  const sizes = [...planMemory(spec).values(), ...planStaging(spec).values()];
+  return sizes.reduce((sum, bytes) => sum + bytes, 0);
+}

@@ -1,4 +1,4 @@
-// Elementwise sums: y = y + x over SIZE values.
+// Elementwise sums over SIZE values: y = y + x, or y = y + the PARTS stretches of x.
 
 override SIZE: u32;
 
@@ -10,4 +10,17 @@ fn accumulate(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups)
   let i = id.y * groups.x * 64 + id.x;
   if (i >= SIZE) { return; }
   y[i] += x[i];
+}
+
+override PARTS: u32 = 1;
+
+@compute @workgroup_size(64)
+fn sum_parts(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let i = id.y * groups.x * 64 + id.x;
+  if (i >= SIZE) { return; }
+  var sum = 0.0;
+  for (var part = 0u; part < PARTS; part++) {
+    sum += x[part * SIZE + i];
+  }
+  y[i] += sum;
 }

@@ -11,6 +11,8 @@ struct Shape {
 }
 override TRANSPOSE_A: bool = false;
 override TRANSPOSE_B: bool = false;
+// Parts of K that go to workgroups of their own; part p's result stands p M rows further down in C.
+override SPLITS: u32 = 1;
 
 const SIDE = 8u;
 const ROWS = 8u;
@@ -41,8 +43,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   let first_m = group.y * TILE_M;
   let first_quad = group.x * TILE_N / 4;
   let own_quad = (tx / 4) * 4 * QUADS + tx % 4;
+  let part = (K + DEPTH * SPLITS - 1) / (DEPTH * SPLITS) * DEPTH;
+  let end = min(K, (group.z + 1) * part);
   var sum: array<vec4f, ROWS * QUADS>;
-  for (var k = 0u; k < K; k += DEPTH) {
+  for (var k = group.z * part; k < end; k += DEPTH) {
     // Blocks of 4 x 4, turned in registers where the matrix lies the other way. Rows past K count as zero.
     for (var block = index; block < DEPTH / 4 * TILE_M / 4; block += SIDE * SIDE) {
       let depth = block % (DEPTH / 4);
@@ -108,7 +112,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   for (var i = 0u; i < ROWS; i++) { // unroll
     if (m + i < M) {
       for (var j = 0u; j < QUADS; j += 2) { // unroll
-        finish(m + i, first_quad + own_quad + 4 * j, sum[i * QUADS + j], sum[i * QUADS + j + 1]);
+        finish(group.z * M + m + i, first_quad + own_quad + 4 * j, sum[i * QUADS + j], sum[i * QUADS + j + 1]);
       }
     }
   }

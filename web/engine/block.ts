@@ -5,7 +5,8 @@
 import type { ModelConfig } from "../../core/model/config.ts";
 import { headWidth } from "../../core/model/parameters.ts";
 import { attention, attentionBackward, type AttentionShape } from "./attention.ts";
-import { matmul, type Epilogue } from "./matmul.ts";
+import type { Epilogue } from "./matmul.ts";
+import { multiply } from "./multiply.ts";
 import { norm, normBackward, rope } from "./operations.ts";
 import type { Binding, Operation } from "./program.ts";
 import type { Tuning } from "./tuning.ts";
@@ -46,7 +47,7 @@ export function blockForward(
   const { scratch, saved, weight, output } = buffers;
   return [
     ...blockAgain(model, microbatch, buffers, tuning),
-    matmul(tuning.matmul(product), product, scratch("act"), weight("mlp.down_proj"), {
+    ...multiply(tuning, product, scratch("act"), weight("mlp.down_proj"), {
       kind: "residual",
       c: output,
       residual: saved("middle"),
@@ -66,24 +67,24 @@ export function blockAgain(
   const normed = scratch("normed");
   const linear = (x: Binding, w: Binding, N: number, K: number, epilogue: Epilogue) => {
     const product = { layout: "nt", M: R, N, K } as const;
-    return matmul(tuning.matmul(product), product, x, w, epilogue);
+    return multiply(tuning, product, x, w, epilogue);
   };
   return [
     norm(tuning.row, { R, C }, eps, saved("x"), weight("input_layernorm"), normed),
-    linear(normed, weight(...QKV), W, C, { kind: "store", c: saved("qkv") }),
+    ...linear(normed, weight(...QKV), W, C, { kind: "store", c: saved("qkv") }),
     rope(rotation, saved("qkv"), scratch("turns"), 1),
     attention(tuning.attention(heads.D), heads, {
       qkv: saved("qkv"),
       out: saved("out"),
       logsumexp: saved("logsumexp"),
     }),
-    linear(saved("out"), weight("self_attn.o_proj"), C, C, {
+    ...linear(saved("out"), weight("self_attn.o_proj"), C, C, {
       kind: "residual",
       c: saved("middle"),
       residual: saved("x"),
     }),
     norm(tuning.row, { R, C }, eps, saved("middle"), weight("post_attention_layernorm"), normed),
-    linear(normed, weight(...GATE_UP), 2 * F, C, {
+    ...linear(normed, weight(...GATE_UP), 2 * F, C, {
       kind: "swiglu",
       c: saved("hidden"),
       act: scratch("act"),
@@ -105,13 +106,15 @@ export function blockBackward(
   const dNormed = scratch("dNormed");
   const dhidden = scratch("dHidden");
   const dqkv = scratch("dqkv");
+  // Free whenever a weight gradient is made: its last reader is done, its next writer comes after.
+  const idle = { buffer: dNormed.buffer, offset: 0, size: R * C * 4 };
   const weightGradient = (dy: Binding, x: Binding, c: Binding, N: number, inputs: number) => {
     const product = { layout: "tn", M: N, N: inputs, K: R } as const;
-    return matmul(tuning.matmul(product), product, dy, x, { kind: "accumulate", c });
+    return multiply(tuning, product, dy, x, { kind: "accumulate", c }, idle);
   };
   const inputGradient = (dy: Binding, w: Binding, N: number, inputs: number, epilogue: Epilogue) => {
     const product = { layout: "nn", M: R, N: inputs, K: N } as const;
-    return matmul(tuning.matmul(product), product, dy, w, epilogue);
+    return multiply(tuning, product, dy, w, epilogue);
   };
   const normGradient = (x: Binding, name: string) =>
     normBackward(
@@ -122,20 +125,20 @@ export function blockBackward(
       true,
     );
   return [
-    inputGradient(stream, weight("mlp.down_proj"), C, F, {
+    ...inputGradient(stream, weight("mlp.down_proj"), C, F, {
       kind: "swiglu-backward",
       dhidden,
       act: scratch("act"),
       hidden: saved("hidden"),
     }),
-    weightGradient(stream, scratch("act"), gradient("mlp.down_proj"), C, F),
+    ...weightGradient(stream, scratch("act"), gradient("mlp.down_proj"), C, F),
     norm(tuning.row, { R, C }, eps, saved("middle"), weight("post_attention_layernorm"), normed),
-    weightGradient(dhidden, normed, gradient(...GATE_UP), 2 * F, C),
-    inputGradient(dhidden, weight(...GATE_UP), 2 * F, C, { kind: "store", c: dNormed }),
+    ...weightGradient(dhidden, normed, gradient(...GATE_UP), 2 * F, C),
+    ...inputGradient(dhidden, weight(...GATE_UP), 2 * F, C, { kind: "store", c: dNormed }),
     ...normGradient(saved("middle"), "post_attention_layernorm"),
 
-    inputGradient(stream, weight("self_attn.o_proj"), C, C, { kind: "store", c: scratch("dOut") }),
-    weightGradient(stream, saved("out"), gradient("self_attn.o_proj"), C, C),
+    ...inputGradient(stream, weight("self_attn.o_proj"), C, C, { kind: "store", c: scratch("dOut") }),
+    ...weightGradient(stream, saved("out"), gradient("self_attn.o_proj"), C, C),
     ...attentionBackward(tuning.attention(heads.D), heads, {
       qkv: saved("qkv"),
       out: saved("out"),
@@ -146,8 +149,8 @@ export function blockBackward(
     }),
     rope(rotation, dqkv, scratch("turns"), -1),
     norm(tuning.row, { R, C }, eps, saved("x"), weight("input_layernorm"), normed),
-    weightGradient(dqkv, normed, gradient(...QKV), W, C),
-    inputGradient(dqkv, weight(...QKV), W, C, { kind: "store", c: dNormed }),
+    ...weightGradient(dqkv, normed, gradient(...QKV), W, C),
+    ...inputGradient(dqkv, weight(...QKV), W, C, { kind: "store", c: dNormed }),
     ...normGradient(saved("x"), "input_layernorm"),
   ];
 }

@@ -3,7 +3,8 @@
 // once and are used up before the next chunk's: the head's backward is part of its forward.
 import type { ModelConfig } from "../../core/model/config.ts";
 import { chunkRows } from "../../core/plan/memory.ts";
-import { matmul, type Epilogue, type Product } from "./matmul.ts";
+import type { Epilogue, Product } from "./matmul.ts";
+import { multiply } from "./multiply.ts";
 import { crossEntropy, norm, normBackward } from "./operations.ts";
 import type { Binding, Operation } from "./program.ts";
 import type { Tuning } from "./tuning.ts";
@@ -59,11 +60,11 @@ export function headLossAndGradient(
 }
 
 /** The logits of one row, [V], from its normed values in `probe`. */
-export function rowLogits(model: ModelConfig, buffers: HeadBuffers, tuning: Tuning): Operation {
+export function rowLogits(model: ModelConfig, buffers: HeadBuffers, tuning: Tuning): Operation[] {
   const { scratch, projection } = buffers;
   const product: Product = { layout: "nt", M: 1, N: model.vocab, K: model.width };
   const epilogue: Epilogue = { kind: "store", c: scratch("probeLogits") };
-  return matmul(tuning.matmul(product), product, scratch("probe"), projection, epilogue);
+  return multiply(tuning, product, scratch("probe"), projection, epilogue);
 }
 
 function head(
@@ -79,8 +80,8 @@ function head(
   const normed = scratch("normed");
   const logits = scratch("logits");
   const operations = [norm(tuning.row, { R, C }, normEps, x, gain, normed)];
-  const multiply = (product: Product, a: Binding, b: Binding, epilogue: Epilogue) =>
-    operations.push(matmul(tuning.matmul(product), product, a, b, epilogue));
+  const add = (product: Product, a: Binding, b: Binding, epilogue: Epilogue) =>
+    operations.push(...multiply(tuning, product, a, b, epilogue));
   for (let first = 0; first < R; first += chunkRows(model, R)) {
     const rows = Math.min(chunkRows(model, R), R - first);
     const chunk = ({ buffer }: Binding, width: number) => ({
@@ -88,7 +89,7 @@ function head(
       offset: first * width * 4,
       size: rows * width * 4,
     });
-    multiply({ layout: "nt", M: rows, N: V, K: C }, chunk(normed, C), projection, {
+    add({ layout: "nt", M: rows, N: V, K: C }, chunk(normed, C), projection, {
       kind: "store",
       c: logits,
     });
@@ -103,11 +104,11 @@ function head(
       ),
     );
     if (!gradient) continue;
-    multiply({ layout: "tn", M: V, N: C, K: rows }, logits, chunk(normed, C), {
+    add({ layout: "tn", M: V, N: C, K: rows }, logits, chunk(normed, C), {
       kind: "accumulate",
       c: projectionGradient,
     });
-    multiply({ layout: "nn", M: rows, N: C, K: V }, logits, projection, {
+    add({ layout: "nn", M: rows, N: C, K: V }, logits, projection, {
       kind: "store",
       c: chunk(scratch("dNormed"), C),
     });

@@ -22,8 +22,14 @@ export type MatmulVariant =
       readonly rowGroups: number;
       readonly shares: boolean;
     }
-  /** Through workgroup memory, in workgroups of `side` x `side`. */
-  | { readonly kind: "tiled"; readonly rows: number; readonly quads: number; readonly side: number };
+  /** Through workgroup memory, in workgroups of `side` x `side`; `splits` parts of K, each with a result of its own. */
+  | {
+      readonly kind: "tiled";
+      readonly rows: number;
+      readonly quads: number;
+      readonly side: number;
+      readonly splits?: number;
+    };
 
 /** What becomes of the product P. */
 export type Epilogue =
@@ -70,6 +76,7 @@ export function matmul(
       TRANSPOSE_A: layout === "tn",
       TRANSPOSE_B: layout === "nt",
       ...(finish === "finish-store" ? { ACCUMULATE: epilogue.kind === "accumulate" } : {}),
+      ...(variant.kind === "tiled" ? { SPLITS: variant.splits ?? 1 } : {}),
     },
     consts:
       variant.kind === "tiled"
@@ -88,7 +95,11 @@ export function matmul(
     kernel,
     bindings: { 0: a, 1: b, ...bindings },
     uniform: { binding: 5, values: [M, N, K, columns] },
-    workgroups: [Math.ceil(paired / quads), Math.ceil(M / rows)],
+    workgroups: [
+      Math.ceil(paired / quads),
+      Math.ceil(M / rows),
+      variant.kind === "tiled" ? (variant.splits ?? 1) : 1,
+    ],
   };
 }
 

@@ -150,6 +150,15 @@ export function accumulate(size: number, x: Binding, y: Binding): Operation {
   };
 }
 
+/** y += the sum of `parts` stretches of x, each as long as y. */
+export function sumParts(parts: number, size: number, x: Binding, y: Binding): Operation {
+  return {
+    kernel: { file: "elementwise", entry: "sum_parts", overrides: { SIZE: size, PARTS: parts } },
+    bindings: { 0: x, 1: y },
+    workgroups: flat(size),
+  };
+}
+
 export function adamw(
   size: number,
   buffers: Record<"gradient" | "update" | "decay" | "parameters" | "m" | "v", Binding>,

@@ -14,7 +14,7 @@ export interface Operation {
   readonly bindings: Readonly<Record<number, Binding>>;
   /** u32 values that the kernel finds in a uniform buffer. */
   readonly uniform?: { readonly binding: number; readonly values: readonly number[] };
-  readonly workgroups: readonly [x: number, y?: number];
+  readonly workgroups: readonly [x: number, y?: number, z?: number];
 }
 
 interface Dispatch {
@@ -22,8 +22,7 @@ interface Dispatch {
   readonly name: string;
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
-  readonly x: number;
-  readonly y: number;
+  readonly workgroups: readonly [x: number, y?: number, z?: number];
 }
 
 export class Program {
@@ -38,7 +37,7 @@ export class Program {
     kernels: KernelRegistry,
     operations: readonly Operation[],
   ): Promise<Program> {
-    const dispatches = operations.map(async ({ kernel, bindings, uniform, workgroups: [x, y = 1] }) => {
+    const dispatches = operations.map(async ({ kernel, bindings, uniform, workgroups }) => {
       const pipeline = await kernels.pipeline(kernel);
       const entries = Object.entries(bindings).map(([binding, resource]) => ({
         binding: Number(binding),
@@ -48,7 +47,7 @@ export class Program {
         entries.push({ binding: uniform.binding, resource: { buffer: kernels.uniform(uniform.values) } });
       }
       const bindGroup = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
-      return { name: `${kernel.file}.${kernel.entry}`, pipeline, bindGroup, x, y };
+      return { name: `${kernel.file}.${kernel.entry}`, pipeline, bindGroup, workgroups };
     });
     return new Program(await Promise.all(dispatches));
   }
@@ -64,9 +63,9 @@ export class Program {
   }
 
   replayOne(index: number, pass: GPUComputePassEncoder): void {
-    const { pipeline, bindGroup, x, y } = this.#dispatches[index]!;
+    const { pipeline, bindGroup, workgroups } = this.#dispatches[index]!;
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, bindGroup);
-    pass.dispatchWorkgroups(x, y);
+    pass.dispatchWorkgroups(...workgroups);
   }
 }

@@ -83,7 +83,7 @@ export class StageOperations {
 
   /** Logits of the row in `probe`, where the stage has the head. */
   rowLogits(): Operation[] {
-    return [rowLogits(this.#spec.model, this.#headBuffers(0), this.#tuning)];
+    return rowLogits(this.#spec.model, this.#headBuffers(0), this.#tuning);
   }
 
   /** AdamW over what the stage owns. */

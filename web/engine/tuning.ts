@@ -6,6 +6,10 @@ import type { MatmulVariant, Product } from "./matmul.ts";
 
 export interface Tuning {
   readonly matmul: (product: Product) => MatmulVariant;
+  /** FLOPs that a dispatch may take: what the GPU does in about 100 ms at its slowest. */
+  readonly longestDispatch: number;
+  /** Parts that a weight gradient's K is split into. */
+  readonly splits: (product: Product) => number;
   /** Of a head width. */
   readonly attention: (headWidth: number) => AttentionVariant;
   /** Who works on a row of a norm or a softmax: one invocation, or a workgroup. */
@@ -26,14 +30,27 @@ export function tuningFor({ device, info }: Gpu): Tuning {
         share: shares ? "quad" : "none",
       }),
       row: "alone",
+      // Nobody waits for the screen of a GPU that is none.
+      longestDispatch: Infinity,
+      splits: () => 1,
     };
   }
   return {
     matmul: () => ({ kind: "tiled", rows: 8, quads: 2, side: 8 }),
     attention: () => ({ rows: 1, rowGroups: 16, share: "workgroup" }),
     row: "workgroup",
+    longestDispatch: 0.1 * SLOWEST_FLOPS,
+    splits: ({ M, N, K }) => {
+      const workgroups = Math.ceil(M / 64) * Math.ceil(N / 64);
+      return Math.max(1, Math.min(Math.floor(ENOUGH_WORKGROUPS / workgroups), Math.floor(K / 256)));
+    },
   };
 }
+
+/** What a small integrated GPU reaches, FLOP/s. */
+const SLOWEST_FLOPS = 100e9;
+/** Fewer workgroups than this leave cores of a large GPU idle. */
+const ENOUGH_WORKGROUPS = 256;
 
 /** SwiftShader and lavapipe compute on the CPU. */
 export function isSoftware({ vendor, architecture, device, description }: GPUAdapterInfo): boolean {

@@ -1,0 +1,74 @@
+// This project's own engine: the matmul operation by itself, and one stage that holds the whole model.
+import { stageRange } from "../../../core/model/parameters.ts";
+import { openGpu, type Gpu } from "../../../web/engine/device.ts";
+import { KernelRegistry } from "../../../web/engine/kernels.ts";
+import { matmul } from "../../../web/engine/operations.ts";
+import { Program } from "../../../web/engine/program.ts";
+import { mapped } from "../../../web/engine/readback.ts";
+import { Stage } from "../../../web/engine/stage.ts";
+import type { Contender, Matmul, MatmulProblem, StepProblem, Training } from "../contender.ts";
+
+export default async function open(): Promise<Contender> {
+  const gpu = await openGpu();
+  return {
+    matmul: (problem) => openMatmul(gpu, problem),
+    training: (problem) => openTraining(gpu, problem),
+  };
+}
+
+async function openMatmul({ device }: Gpu, { n, a, b }: MatmulProblem): Promise<Matmul> {
+  const size = n * n * 4;
+  const { STORAGE, COPY_SRC, COPY_DST, MAP_READ } = GPUBufferUsage;
+  const upload = (values: Float32Array<ArrayBuffer>) => {
+    const buffer = device.createBuffer({ size, usage: STORAGE | COPY_DST });
+    device.queue.writeBuffer(buffer, 0, values);
+    return buffer;
+  };
+  const [left, right] = [upload(a), upload(b)];
+  const product = device.createBuffer({ size, usage: STORAGE | COPY_SRC });
+  const staging = device.createBuffer({ size, usage: MAP_READ | COPY_DST });
+  const operation = matmul(
+    { layout: "nn", M: n, N: n, K: n },
+    { buffer: left },
+    { buffer: right },
+    { buffer: product },
+  );
+  const program = await Program.record(device, KernelRegistry.of(device), [operation]);
+  const multiply = (times: number, count: number) => {
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    for (let i = 0; i < times; i++) program.replay(pass);
+    pass.end();
+    encoder.copyBufferToBuffer(product, 0, staging, 0, count * 4);
+    device.queue.submit([encoder.finish()]);
+    return mapped(staging, count);
+  };
+  return {
+    run: async (times) => void (await multiply(times, 1)),
+    product: () => multiply(1, n * n),
+    dispose: () => [left, right, product, staging].forEach((buffer) => buffer.destroy()),
+  };
+}
+
+async function openTraining(gpu: Gpu, problem: StepProblem): Promise<Training> {
+  const { model, sequences, batch, optimizer } = problem;
+  const range = stageRange(model, 0, model.layers);
+  const stage = await Stage.create(gpu, { model, range, microbatch: sequences, slots: 1, optimizer });
+  stage.write("parameters", problem.parameters, 0);
+  let step = 0;
+  return {
+    async step() {
+      step++;
+      stage.zero();
+      stage.setTokens(0, batch.inputs, batch.targets);
+      stage.forward(0);
+      stage.backward(0);
+      const [lossSum, squaredNorm] = await Promise.all([stage.lossSum(), stage.squaredNorm()]);
+      const norm = Math.sqrt(squaredNorm) / batch.tokens;
+      stage.apply({ step, scale: Math.min(1, optimizer.clip / norm) / batch.tokens, lr: optimizer.lr });
+      await gpu.device.queue.onSubmittedWorkDone();
+      return lossSum / batch.tokens;
+    },
+    dispose: () => stage.destroy(),
+  };
+}

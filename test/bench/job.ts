@@ -1,0 +1,12 @@
+// What is to be measured, as it goes to the page.
+import { z } from "zod";
+import { CONTENDERS } from "./contender.ts";
+
+export const Job = z.strictObject({
+  command: z.enum(["kernels", "step"]),
+  contenders: z.array(z.enum(CONTENDERS)).min(1),
+  rounds: z.number().int().positive(),
+  /** Sides of the matrices of `kernels`. */
+  sizes: z.array(z.number().int().positive()).min(1),
+});
+export type Job = z.infer<typeof Job>;

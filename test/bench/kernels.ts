@@ -1,0 +1,32 @@
+// The benchmark of single kernels: a product of two square matrices.
+import { Random } from "../../core/random.ts";
+import type { Contender, ContenderName, MatmulProblem } from "./contender.ts";
+import { MATMUL_COUNTED, matmulFlops } from "./flops.ts";
+import { productIsWrong } from "./freivalds.ts";
+import type { Measurement } from "./result.ts";
+import { runRounds, type Entry } from "./rounds.ts";
+
+export async function benchMatmul(
+  n: number,
+  open: (name: ContenderName) => Promise<Contender>,
+  names: readonly ContenderName[],
+  rounds: number,
+  say: (line: string) => void,
+): Promise<Measurement> {
+  const random = new Random(n);
+  const matrix = () => Float32Array.from({ length: n * n }, () => random.unit() * 2 - 1);
+  const problem: MatmulProblem = { n, a: matrix(), b: matrix() };
+  const entries = names.map((name): Entry => ({
+    contender: name,
+    async prepare() {
+      const matmul = await (await open(name)).matmul(problem);
+      return {
+        check: async () => productIsWrong(problem, await matmul.product()),
+        run: (times) => matmul.run(times),
+        dispose: () => matmul.dispose(),
+      };
+    },
+  }));
+  const rows = await runRounds(entries, rounds, (line) => say(`matmul ${n}: ${line}`));
+  return { title: `matmul, ${n} × ${n} × ${n}`, flops: matmulFlops(n), counted: MATMUL_COUNTED, rows };
+}

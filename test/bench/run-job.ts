@@ -1,0 +1,33 @@
+// Does a job where it is: in a browser's page or on Dawn in Node.
+import { openGpu } from "../../web/engine/device.ts";
+import type { Contender, ContenderName, OpenContender } from "./contender.ts";
+import type { Job } from "./job.ts";
+import { benchMatmul } from "./kernels.ts";
+import type { Report } from "./result.ts";
+import { benchStep } from "./step.ts";
+
+/** Loaded only when asked for: one that does not load fails alone. */
+const MODULES: Record<ContenderName, () => Promise<{ default: OpenContender }>> = {
+  ours: () => import("./contenders/ours.ts"),
+  jax: () => import("./contenders/jax.ts"),
+  tfjs: () => import("./contenders/tfjs.ts"),
+  "webgpu-llm": () => import("./contenders/webgpu-llm.ts"),
+};
+
+export async function runJob(job: Job, say: (line: string) => void): Promise<Report> {
+  const { vendor, architecture, device, description } = (await openGpu()).info;
+  const opened = new Map<ContenderName, Promise<Contender>>();
+  const open = (name: ContenderName) => {
+    const contender = opened.get(name) ?? MODULES[name]().then((module) => module.default());
+    opened.set(name, contender);
+    return contender;
+  };
+  const { contenders, rounds, sizes } = job;
+  const measurements = [];
+  if (job.command === "kernels") {
+    for (const n of sizes) measurements.push(await benchMatmul(n, open, contenders, rounds, say));
+  } else {
+    measurements.push(await benchStep(open, contenders, rounds, say));
+  }
+  return { adapter: [vendor, architecture, device, description].filter((part) => part !== ""), measurements };
+}

@@ -1,0 +1,90 @@
+// The benchmark of a whole training step: every contender trains the same Llama-like model, from the same values, on
+// the same batch.
+import { ModelConfig } from "../../core/model/config.ts";
+import { initialTensor, parameterSpace } from "../../core/model/parameters.ts";
+import { Random } from "../../core/random.ts";
+import type { Contender, ContenderName, StepProblem } from "./contender.ts";
+import { STEP_COUNTED, stepFlops } from "./flops.ts";
+import { referenceLosses } from "./reference-losses.ts";
+import type { Measurement } from "./result.ts";
+import { runRounds, type Entry } from "./rounds.ts";
+
+const SEED = 1;
+const SEQUENCES = 8;
+/** Relative, of the losses of the first steps. The first says whether forward is right, the others the update. */
+const TOLERANCES = [1e-3, 1e-3, 1e-3];
+const OUR_TOLERANCES = [1e-5, 1e-3, 1e-3];
+
+/** 0.87 million parameters: a step takes seconds on a software adapter. */
+const model = ModelConfig.parse({
+  layers: 4,
+  width: 128,
+  heads: 4,
+  kvHeads: 4,
+  hidden: 352,
+  context: 128,
+  vocab: 256,
+  tied: false,
+});
+
+const optimizer = { lr: 0.003, beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 };
+
+export async function benchStep(
+  open: (name: ContenderName) => Promise<Contender>,
+  names: readonly ContenderName[],
+  rounds: number,
+  say: (line: string) => void,
+): Promise<Measurement> {
+  const problem = stepProblem();
+  say("step: losses of the float64 reference");
+  const expected = referenceLosses(problem, TOLERANCES.length);
+  const entries = names.map((name): Entry => ({
+    contender: name,
+    async prepare() {
+      const training = await (await open(name)).training(problem);
+      return {
+        async check() {
+          const losses: number[] = [];
+          while (losses.length < expected.length) losses.push(await training.step());
+          say(`step: ${name}: losses ${losses.join(", ")}; expected ${expected.join(", ")}`);
+          return lossesAreWrong(losses, expected, name === "ours" ? OUR_TOLERANCES : TOLERANCES);
+        },
+        async run(times) {
+          for (let i = 0; i < times; i++) await training.step();
+        },
+        dispose: () => training.dispose(),
+      };
+    },
+  }));
+  const rows = await runRounds(entries, rounds, (line) => say(`step: ${line}`));
+  const millions = (parameterSpace(model).parameters / 1e6).toFixed(2);
+  return {
+    title: `training step, ${millions} million parameters, ${SEQUENCES} sequences of ${model.context} tokens`,
+    flops: stepFlops(model, SEQUENCES),
+    counted: STEP_COUNTED,
+    rows,
+  };
+}
+
+function stepProblem(): StepProblem {
+  const space = parameterSpace(model);
+  const parameters = new Float32Array(space.size);
+  for (const tensor of space.tensors) parameters.set(initialTensor(model, tensor, SEED), tensor.offset);
+  const random = new Random(SEED);
+  const tokens = SEQUENCES * model.context;
+  // Small tokens are more common than large ones, so that there is something to learn.
+  const draw = () =>
+    Uint32Array.from({ length: tokens }, () => Math.floor(model.vocab * random.unit() * random.unit()));
+  const batch = { inputs: draw(), targets: draw(), tokens };
+  return { model, sequences: SEQUENCES, batch, parameters, optimizer };
+}
+
+/** What is wrong with the first losses, or null. */
+function lossesAreWrong(
+  losses: readonly number[],
+  expected: readonly number[],
+  tolerances: readonly number[],
+): string | null {
+  const wrong = losses.findIndex((loss, i) => !(Math.abs(loss - expected[i]) <= tolerances[i] * expected[i]));
+  return wrong < 0 ? null : `the loss of step ${wrong + 1} is ${losses[wrong]}, not ${expected[wrong]}`;
+}

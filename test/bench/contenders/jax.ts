@@ -1,24 +1,14 @@
-// jax-js (@jax-js/jax) on its WebGPU backend.
+// jax-js (@jax-js/jax) on its WebGPU backend: the product by itself. Its training step is in jax-training.ts.
 // Its arrays are counted: passing one to a function gives it away, `.ref` keeps it for another use.
 import { blockUntilReady, defaultDevice, getWebGPUDevice, init, jit, numpy as np, tree } from "@jax-js/jax";
 import { Skipped, type Contender, type Matmul, type MatmulProblem } from "../contender.ts";
+import { openTraining } from "./jax-training.ts";
 
 export default async function open(): Promise<Contender> {
   const devices = await init("webgpu");
   if (!devices.includes("webgpu")) throw new Skipped("jax-js finds no WebGPU device here");
   defaultDevice("webgpu");
-  return {
-    matmul: openMatmul,
-    training: () => {
-      throw new Skipped("TODO");
-    },
-  };
-}
-
-/** Work is lazy: an array that is given back before it was asked for is never computed. */
-async function done(arrays: np.Array[]): Promise<void> {
-  await blockUntilReady(arrays);
-  await getWebGPUDevice().queue.onSubmittedWorkDone();
+  return { matmul: openMatmul, training: openTraining };
 }
 
 async function openMatmul({ n, a, b }: MatmulProblem): Promise<Matmul> {
@@ -27,8 +17,10 @@ async function openMatmul({ n, a, b }: MatmulProblem): Promise<Matmul> {
   const multiply = jit((x: np.Array, y: np.Array) => np.matmul(x, y));
   return {
     async run(times) {
+      // All are kept to the end: work is lazy, and a product given back before it was asked for is never computed.
       const products = Array.from({ length: times }, () => multiply(left.ref, right.ref));
-      await done(products);
+      await blockUntilReady(products);
+      await getWebGPUDevice().queue.onSubmittedWorkDone();
       tree.dispose(products);
     },
     product: async () => (await multiply(left.ref, right.ref).data()) as Float32Array,

@@ -1,14 +1,5 @@
 // The training step in jax-js: the whole of it, gradient and AdamW included, is one jitted function.
-import {
-  blockUntilReady,
-  getWebGPUDevice,
-  jit,
-
-  nn,
-  numpy as np,
-  tree,
-  valueAndGrad,
-} from "@jax-js/jax";
+import { blockUntilReady, getWebGPUDevice, jit, nn, numpy as np, tree, valueAndGrad } from "@jax-js/jax";
 import type { ModelConfig } from "../../../core/model/config.ts";
 import { EMBEDDING, FINAL_NORM, HEAD, headWidth, parameterSpace } from "../../../core/model/parameters.ts";
 import { rotations } from "../../../core/model/rotations.ts";
@@ -44,9 +35,7 @@ export async function openTraining(problem: StepProblem): Promise<Training> {
         const g = gradient[name]!.mul(scale.ref);
         const newM = m[name]!.mul(beta1).add(g.ref.mul(1 - beta1));
         const newV = v[name]!.mul(beta2).add(np.square(g).mul(1 - beta2));
-        const direction = newM.ref
-          .mul(correction1.ref)
-          .div(np.sqrt(newV.ref.mul(correction2.ref)).add(eps));
+        const direction = newM.ref.mul(correction1.ref).div(np.sqrt(newV.ref.mul(correction2.ref)).add(eps));
         const kept = decay.has(name) ? 1 - lr * weightDecay : 1;
         next.parameters[name] = parameters[name]!.mul(kept).sub(direction.mul(lr));
         next.m[name] = newM;
@@ -112,10 +101,7 @@ function meanLoss(model: ModelConfig, B: number) {
     const cos = np.array(cosines, { shape: [T, 1, D / 2] });
     const sin = np.array(sines, { shape: [T, 1, D / 2] });
     const [a, b] = np.split(x, 2, -1) as [np.Array, np.Array];
-    return np.concatenate(
-      [a.ref.mul(cos.ref).sub(b.ref.mul(sin.ref)), b.mul(cos).add(a.mul(sin))],
-      -1,
-    );
+    return np.concatenate([a.ref.mul(cos.ref).sub(b.ref.mul(sin.ref)), b.mul(cos).add(a.mul(sin))], -1);
   };
 
   return (parameters: Parameters, inputs: np.Array, targets: np.Array): np.Array => {

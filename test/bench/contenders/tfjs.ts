@@ -1,17 +1,13 @@
-// TensorFlow.js on its WebGPU backend.
+// TensorFlow.js on its WebGPU backend: the product by itself. Its training step is in tfjs-training.ts.
 import * as tf from "@tensorflow/tfjs";
 import "@tensorflow/tfjs-backend-webgpu";
 import { Skipped, type Contender, type Matmul, type MatmulProblem } from "../contender.ts";
+import { openTraining } from "./tfjs-training.ts";
 
 export default async function open(): Promise<Contender> {
   if (!(await tf.setBackend("webgpu"))) throw new Skipped("TensorFlow.js finds no WebGPU device here");
   await tf.ready();
-  return {
-    matmul: openMatmul,
-    training: () => {
-      throw new Skipped("TODO");
-    },
-  };
+  return { matmul: openMatmul, training: openTraining };
 }
 
 async function openMatmul({ n, a, b }: MatmulProblem): Promise<Matmul> {

@@ -1,28 +1,18 @@
 // Finds and starts a Chromium.
-import { accessSync, constants, existsSync, readdirSync, statSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { existsSync, readdirSync } from "node:fs";
 import { chromium, type Browser, type BrowserContext } from "playwright";
 import { CHROMIUM_FLAGS, SOFTWARE_ADAPTER_FLAG } from "./chromium-flags.ts";
 import { EXIT, UserError } from "./errors.ts";
+import { isExecutable, programNamedBy, programOnPath } from "./programs.ts";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /** Path of a usable Chromium: TRIBUTARY_CHROMIUM, one on the PATH, or Playwright's own; null when there is none. */
 export function findBrowser(): string | null {
-  const wanted = process.env.TRIBUTARY_CHROMIUM;
-  if (wanted) {
-    if (isExecutable(wanted)) return wanted;
-    throw new UserError(
-      `TRIBUTARY_CHROMIUM is '${wanted}', and there is no program: correct or unset it`,
-      EXIT.noGpu,
-    );
-  }
-  const folders = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
-  const candidates = [
-    ...folders.flatMap((folder) => NAMES.map((name) => join(folder, name))),
-    chromium.executablePath(),
-  ];
-  return candidates.find(isExecutable) ?? null;
+  const found = programNamedBy("TRIBUTARY_CHROMIUM") ?? programOnPath(NAMES);
+  if (found) return found;
+  const own = chromium.executablePath();
+  return isExecutable(own) ? own : null;
 }
 
 /** @throws UserError that says what to install */
@@ -44,12 +34,13 @@ export interface HeadlessBrowser {
   readonly context: BrowserContext;
 }
 
-export async function launchChromium(): Promise<HeadlessBrowser> {
+/** `software`: on Chromium's own software adapter, by default where the machine shows no GPU. */
+export async function launchChromium({ software = !hasGpu() } = {}): Promise<HeadlessBrowser> {
   const path = requireBrowser();
   const browser = await chromium
     .launch({
       executablePath: path,
-      args: [...CHROMIUM_FLAGS, "--headless=new", ...(hasGpu() ? [] : [SOFTWARE_ADAPTER_FLAG])],
+      args: [...CHROMIUM_FLAGS, "--headless=new", ...(software ? [SOFTWARE_ADAPTER_FLAG] : [])],
       ignoreDefaultArgs: ["--headless"],
       // Ending is the caller's: a worker says goodbye before its browser goes.
       handleSIGINT: false,
@@ -74,13 +65,4 @@ export function hasGpu(): boolean {
   if (process.platform !== "linux") return true;
   const nodes = existsSync("/dev/dri") ? readdirSync("/dev/dri") : [];
   return nodes.some((node) => node.startsWith("renderD")) || existsSync("/dev/nvidia0");
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
 }

@@ -34,8 +34,7 @@ export type Measurement = z.infer<typeof Measurement>;
 
 /** What the page (or Dawn in Node) finds out by itself. */
 export const Report = z.strictObject({
-  /** vendor, architecture, device, description: what the browser tells, in that order. */
-  adapter: z.array(z.string()),
+  adapter: z.string().min(1),
   measurements: z.array(Measurement),
 });
 export type Report = z.infer<typeof Report>;

@@ -18,8 +18,8 @@ export interface Entry {
   prepare(): Promise<Prepared>;
 }
 
-/** A sample is made at least this long by repeating short work, so that the wait for the GPU does not count. */
-const SAMPLE_SECONDS = 0.25;
+/** Short work is repeated in a sample until it takes about this long: Firefox tells only every 0.1 s what is done. */
+const SAMPLE_SECONDS = 1;
 const MOST_TIMES = 32;
 /** A contender that takes longer than this is sampled less often. */
 const SLOW_SECONDS = 20;
@@ -27,8 +27,9 @@ const SLOW_SAMPLES = 3;
 /** A contender that does not come back is given up. */
 const TIMEOUT_SECONDS = 600;
 
-interface Runner extends Prepared {
+interface Runner {
   readonly contender: ContenderName;
+  readonly prepared: Prepared;
   readonly times: number;
   readonly samples: number;
   readonly seconds: number[];
@@ -41,51 +42,56 @@ export async function runRounds(
   say: (line: string) => void,
 ): Promise<Row[]> {
   const rows = new Map<ContenderName, Row>();
+  const end = (contender: ContenderName, outcome: "wrong" | "failed" | "skipped", why: string) => {
+    rows.set(contender, { outcome, contender, why });
+    say(`${contender}: ${outcome}: ${why}`);
+  };
+  /** One contender's trouble leaves the others alone. */
+  const guarded = async (contender: ContenderName, work: Promise<void>) => {
+    try {
+      await inTime(work);
+    } catch (error) {
+      const why = error instanceof Error ? error.message.split("\n")[0]! : String(error);
+      end(contender, error instanceof Skipped ? "skipped" : "failed", why);
+    }
+  };
+
   const runners: Runner[] = [];
-  for (const entry of entries) {
-    const { contender } = entry;
+  const warmUp = async ({ contender, prepare }: Entry) => {
     say(`${contender}: check and warm-up`);
-    const ready = await guarded(contender, () => warmUp(entry, rounds));
-    if ("outcome" in ready) rows.set(contender, ready);
-    else runners.push(ready);
-    say(
-      "outcome" in ready && "why" in ready
-        ? `${contender}: ${ready.outcome}: ${ready.why}`
-        : `${contender}: right`,
-    );
-  }
+    const prepared = await prepare();
+    const wrong = await prepared.check();
+    if (wrong) {
+      prepared.dispose();
+      return end(contender, "wrong", wrong);
+    }
+    let times = 1;
+    let taken = await timed(prepared, times);
+    const samples = taken > SLOW_SECONDS ? Math.min(rounds, SLOW_SAMPLES) : rounds;
+    while (taken < SAMPLE_SECONDS / 2 && times < MOST_TIMES) {
+      times *= 2;
+      taken = await timed(prepared, times);
+    }
+    runners.push({ contender, prepared, times, samples, seconds: [] });
+  };
+  for (const entry of entries) await guarded(entry.contender, warmUp(entry));
+
+  const sample = async ({ contender, prepared, times, seconds }: Runner) => {
+    const each = (await timed(prepared, times)) / times;
+    seconds.push(each);
+    say(`${contender}: sample ${seconds.length}: ${each.toPrecision(3)} s`);
+  };
   for (let round = 0; round < rounds; round++) {
     for (const runner of runners) {
-      const { contender, times, samples, seconds } = runner;
-      if (rows.has(contender) || seconds.length >= samples) continue;
-      const taken = await guarded(contender, () => timed(runner, times));
-      if (typeof taken === "object") {
-        rows.set(contender, taken);
-        say(`${contender}: failed`);
-      } else {
-        seconds.push(taken / times);
-        say(`round ${round + 1} of ${rounds}: ${contender} ${(taken / times).toPrecision(3)} s`);
-      }
+      const { contender, samples } = runner;
+      if (round < samples && !rows.has(contender)) await guarded(contender, sample(runner));
     }
   }
-  for (const { contender, seconds, times, dispose } of runners) {
-    dispose();
+  for (const { contender, prepared, seconds, times } of runners) {
+    prepared.dispose();
     if (!rows.has(contender)) rows.set(contender, { outcome: "measured", contender, seconds, times });
   }
   return entries.map(({ contender }) => rows.get(contender)!);
-}
-
-async function warmUp({ contender, prepare }: Entry, rounds: number): Promise<Runner | Row> {
-  const prepared = await prepare();
-  const why = await prepared.check();
-  if (why) {
-    prepared.dispose();
-    return { outcome: "wrong", contender, why };
-  }
-  const once = await timed(prepared, 1);
-  const times = Math.min(MOST_TIMES, Math.max(1, Math.ceil(SAMPLE_SECONDS / once)));
-  const samples = once > SLOW_SECONDS ? Math.min(rounds, SLOW_SAMPLES) : rounds;
-  return { ...prepared, contender, times, samples, seconds: [] };
 }
 
 async function timed(prepared: Prepared, times: number): Promise<number> {
@@ -94,18 +100,14 @@ async function timed(prepared: Prepared, times: number): Promise<number> {
   return (performance.now() - start) / 1000;
 }
 
-/** What `work` gives, or the row for what it throws: one contender's trouble leaves the others alone. */
-async function guarded<T>(contender: ContenderName, work: () => Promise<T>): Promise<T | Row> {
+async function inTime(work: Promise<void>): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const timeout = new Promise<never>((_, reject) => {
     const late = () => reject(new Error(`no answer in ${TIMEOUT_SECONDS} s`));
     timer = setTimeout(late, TIMEOUT_SECONDS * 1000);
   });
   try {
-    return await Promise.race([work(), timeout]);
-  } catch (error) {
-    const why = error instanceof Error ? error.message.split("\n")[0]! : String(error);
-    return { outcome: error instanceof Skipped ? "skipped" : "failed", contender, why };
+    await Promise.race([work, timeout]);
   } finally {
     clearTimeout(timer);
   }

@@ -15,7 +15,7 @@ const MODULES: Record<ContenderName, () => Promise<{ default: OpenContender }>> 
 };
 
 export async function runJob(job: Job, say: (line: string) => void): Promise<Report> {
-  const { vendor, architecture, device, description } = (await openGpu()).info;
+  const { info } = await openGpu();
   const opened = new Map<ContenderName, Promise<Contender>>();
   const open = (name: ContenderName) => {
     const contender = opened.get(name) ?? MODULES[name]().then((module) => module.default());
@@ -29,5 +29,17 @@ export async function runJob(job: Job, say: (line: string) => void): Promise<Rep
   } else {
     measurements.push(await benchStep(open, contenders, rounds, say));
   }
-  return { adapter: [vendor, architecture, device, description].filter((part) => part !== ""), measurements };
+  return { adapter: adapterName(info), measurements };
+}
+
+/** What the browser tells of the adapter. Firefox tells nothing but whether it is software. */
+function adapterName({
+  vendor,
+  architecture,
+  device,
+  description,
+  isFallbackAdapter,
+}: GPUAdapterInfo): string {
+  const told = [vendor, architecture, device, description].filter((part) => part !== "");
+  return told.join(" ") || (isFallbackAdapter ? "software" : "unnamed");
 }

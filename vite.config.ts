@@ -1,18 +1,14 @@
 // `vite build` makes the pages into dist/web; vitest runs the projects below.
-import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
 import { CHROMIUM_FLAGS, SOFTWARE_ADAPTER_FLAG } from "./server/chromium-flags.ts";
+import { softwareVulkan } from "./server/software-vulkan.ts";
 
 const root = dirname(fileURLToPath(import.meta.url));
 const chromium = process.env.TRIBUTARY_CHROMIUM ?? "/usr/bin/chromium";
-/** Chromium's software Vulkan driver serves Dawn for Node too: in Debian's package, or beside Playwright's browser. */
-const softwareVulkan = ["/usr/lib/chromium", dirname(chromium)]
-  .map((folder) => join(folder, "vk_swiftshader_icd.json"))
-  .find(existsSync);
 
 export default defineConfig({
   root: process.env.VITEST ? root : join(root, "web"),
@@ -46,7 +42,7 @@ export default defineConfig({
           include: ["test/kernels/**/*.test.ts"],
           // A machine with a Vulkan driver of its own names it in VK_DRIVER_FILES.
           env: {
-            VK_DRIVER_FILES: process.env.VK_DRIVER_FILES ?? softwareVulkan ?? "",
+            VK_DRIVER_FILES: process.env.VK_DRIVER_FILES ?? softwareVulkan(chromium) ?? "",
             XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? tmpdir(),
           },
           testTimeout: 120_000,

@@ -1,5 +1,5 @@
-// `npm run demo` and `npm test` on a fresh clone: installs the npm packages, then hands over to
-// setup.ts. Plain JavaScript with no dependencies, because it runs before anything is installed.
+// `npm run demo`, `npm test` and `npm run bench` on a fresh clone: installs the npm packages, then hands
+// over to setup.ts. Plain JavaScript with no dependencies, because it runs before anything is installed.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";

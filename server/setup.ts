@@ -22,6 +22,8 @@ export async function setUp(root: string, [task, ...rest]: string[]): Promise<vo
     ]);
   } else if (task === "test") {
     process.exitCode = await test(rest);
+  } else if (task === "bench") {
+    process.exitCode = await run(process.execPath, ["--import", "tsx", "test/bench/main.ts", ...rest]);
   } else {
     throw new Error(`unknown task '${task}'`);
   }

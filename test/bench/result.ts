@@ -42,7 +42,7 @@ export type Report = z.infer<typeof Report>;
 export const Result = Report.extend({
   command: z.enum(["kernels", "step"]),
   /** "Chromium 156.0", "Firefox 153.7", "Dawn for Node 0.6". */
-  place: z.string(),
+  runtime: z.string(),
   date: z.iso.date(),
   /** Versions of the packages that took part. */
   packages: z.partialRecord(contender, z.string()),

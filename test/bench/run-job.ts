@@ -40,6 +40,7 @@ function adapterName({
   description,
   isFallbackAdapter,
 }: GPUAdapterInfo): string {
-  const told = [vendor, architecture, device, description].filter((part) => part !== "");
-  return told.join(" ") || (isFallbackAdapter ? "software" : "unnamed");
+  const join = (...parts: string[]) => parts.filter((part) => part !== "").join(" ");
+  const told = join(vendor, architecture) || join(device, description);
+  return told || (isFallbackAdapter ? "software" : "unnamed");
 }

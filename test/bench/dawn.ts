@@ -1,0 +1,38 @@
+// The benchmark on Dawn for Node (the `webgpu` package), in this process.
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { build } from "vite";
+import { requireBrowser } from "../../server/browser.ts";
+import { softwareVulkan } from "../../server/software-vulkan.ts";
+import type { Job } from "./job.ts";
+import type { Report } from "./result.ts";
+
+const BUILT = "dist/bench-node";
+
+/** The working directory is the repository's root. */
+export async function runOnDawn(job: Job, say: (line: string) => void): Promise<Report> {
+  // Bundled, because only vite can import shaders.
+  await build({
+    configFile: false,
+    logLevel: "error",
+    build: {
+      outDir: BUILT,
+      emptyOutDir: true,
+      ssr: "test/bench/run-job.ts",
+      target: "node20",
+    },
+    ssr: { noExternal: true },
+  });
+  // A machine with a Vulkan driver of its own names it in VK_DRIVER_FILES.
+  process.env.VK_DRIVER_FILES ??= softwareVulkan(requireBrowser()) ?? "";
+  process.env.XDG_RUNTIME_DIR ??= tmpdir();
+  const { create, globals } = await import("webgpu");
+  // Libraries look where a page has it.
+  Object.assign(globalThis, globals);
+  const navigator = { gpu: create([]), userAgent: "Node.js" };
+  Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true });
+  const bundle = pathToFileURL(resolve(join(BUILT, "run-job.js"))).href;
+  const { runJob } = (await import(bundle)) as typeof import("./run-job.ts");
+  return runJob(job, say);
+}

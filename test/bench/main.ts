@@ -1,0 +1,89 @@
+// `npm run bench`: measures where it is told to and prints the tables; keeps the result in docs/benchmarks and draws
+// up docs/benchmarks.md again from all results there, or keeps it where --out says. Progress goes to stderr.
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { cpus } from "node:os";
+import { dirname, join } from "node:path";
+import { format } from "prettier";
+import { EXIT, UserError } from "../../server/errors.ts";
+import { interrupted } from "../../server/interrupt.ts";
+import { openChromium, openFirefox } from "./browsers.ts";
+import { runOnDawn } from "./dawn.ts";
+import { renderBenchmarks, renderResult } from "./markdown.ts";
+import { parseBenchOptions, type BenchOptions } from "./options.ts";
+import { contenderVersions, packageVersion } from "./packages.ts";
+import { Result, type Report } from "./result.ts";
+import { serveJob } from "./serve.ts";
+
+const FOLDER = "docs/benchmarks";
+const PAGE = "docs/benchmarks.md";
+
+try {
+  await bench(parseBenchOptions(process.argv.slice(2)));
+  process.exit(EXIT.done);
+} catch (error) {
+  if (!(error instanceof UserError)) throw error;
+  console.error(`bench: ${error.message}`);
+  process.exit(error.exitCode);
+}
+
+async function bench(options: BenchOptions): Promise<void> {
+  const { job, place, out } = options;
+  const { runtime, report } = place === "node" ? await inNode(options) : await inBrowser(options);
+  const [cpu] = cpus();
+  const result: Result = {
+    command: job.command,
+    runtime,
+    date: new Date().toISOString().slice(0, 10),
+    processor: `${cpus().length} × ${cpu?.model.trim() ?? "unknown processor"}`,
+    packages: await contenderVersions(job.contenders),
+    ...report,
+  };
+  const file = out ?? join(FOLDER, `${job.command}-${place}-${slug(report.adapter)}.json`);
+  await write(file, JSON.stringify(result), "json");
+  if (!out) await write(PAGE, renderBenchmarks(await allResults()), "markdown");
+  console.log(await format(renderResult(result), { parser: "markdown" }));
+}
+
+async function inNode({ job }: BenchOptions): Promise<{ runtime: string; report: Report }> {
+  const report = await runOnDawn(job, say);
+  return { runtime: `Dawn for Node ${await packageVersion("node_modules/webgpu")}`, report };
+}
+
+async function inBrowser({ job, place, gpu }: BenchOptions): Promise<{ runtime: string; report: Report }> {
+  const served = await serveJob(job, say);
+  try {
+    const page = await (place === "firefox" ? openFirefox(served.url) : openChromium(served.url, gpu));
+    try {
+      const ending = interrupted().then(() => {
+        throw new UserError("interrupted", EXIT.interrupted);
+      });
+      return { runtime: page.browser, report: await Promise.race([served.report, page.broken, ending]) };
+    } finally {
+      await page.close();
+    }
+  } finally {
+    served.close();
+  }
+}
+
+function say(line: string): void {
+  console.error(line);
+}
+
+/** Kernels before steps, and by place and adapter, as the files are named. */
+async function allResults(): Promise<Result[]> {
+  const names = (await readdir(FOLDER)).filter((name) => name.endsWith(".json")).sort();
+  const texts = await Promise.all(names.map((name) => readFile(join(FOLDER, name), "utf8")));
+  return texts.map((text) => Result.parse(JSON.parse(text)));
+}
+
+async function write(file: string, text: string, parser: "json" | "markdown"): Promise<void> {
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, await format(text, { parser, printWidth: 110 }));
+}
+
+const slug = (text: string): string =>
+  text
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-|-$/g, "");

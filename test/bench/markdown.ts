@@ -1,0 +1,76 @@
+// docs/benchmarks.md, made from the results in docs/benchmarks.
+import { median } from "./statistics.ts";
+import type { Measurement, Result, Row } from "./result.ts";
+
+const HEADER = `# Benchmarks
+
+Made by \`npm run bench\` from the files in \`docs/benchmarks/\`; do not edit by hand.
+
+All contenders of a table ran in one page (or process) on one adapter. Each was first checked: a product against its factors, a step's first three losses against float64; one that is wrong is said to be wrong and not timed. Then, after a warm-up, each took one sample a round, in turn, and every sample waits for the GPU. Times are of one product or one step, waits included. A software adapter runs on the processor: its figures rank kernels for processors, not for GPUs.
+`;
+
+/** The whole page. `results` in the order they are to be read. */
+export function renderBenchmarks(results: readonly Result[]): string {
+  const gpu = results.some(({ adapter }) => !isSoftware(adapter));
+  const missing = gpu ? [] : ["## On a GPU\n\nNo figures: no GPU was to be had."];
+  return [HEADER, ...results.map(renderResult), ...missing].join("\n\n");
+}
+
+export function renderResult({
+  command,
+  runtime,
+  adapter,
+  processor,
+  date,
+  packages,
+  measurements,
+}: Result): string {
+  const versions = Object.entries(packages).map(([name, version]) => `${name} ${version}`);
+  return [
+    `## ${command}: ${runtime}, adapter ${adapter}`,
+    `${date}; ${processor}; ${versions.join(", ")}.`,
+    ...measurements.map(renderMeasurement),
+  ].join("\n\n");
+}
+
+function renderMeasurement({ title, flops, counted, rows }: Measurement): string {
+  const ours = rows.find(({ contender }) => contender === "ours");
+  const lines = rows.map((row) => `| ${cells(row, flops, ours).join(" | ")} |`);
+  const reasons = rows.flatMap((row) =>
+    row.outcome === "measured" ? [] : [`${row.contender}, ${row.outcome}: ${row.why}.`],
+  );
+  return [
+    `**${title}**: ${(flops / 1e9).toPrecision(3)} GFLOP (${counted}).`,
+    [
+      "| contender | median | min–max | samples | GFLOP/s | time against ours |",
+      "| --- | --- | --- | --- | --- | --- |",
+      ...lines,
+    ].join("\n"),
+    ...reasons,
+  ].join("\n\n");
+}
+
+function cells(row: Row, flops: number, ours: Row | undefined): string[] {
+  if (row.outcome !== "measured") return [row.contender, row.outcome, "", "", "", ""];
+  const { contender, seconds, times } = row;
+  const middle = median(seconds);
+  const ratio = ours?.outcome === "measured" ? `${(middle / median(ours.seconds)).toFixed(2)}×` : "";
+  return [
+    contender,
+    duration(middle),
+    `${duration(Math.min(...seconds))}–${duration(Math.max(...seconds))}`,
+    times > 1 ? `${seconds.length} of ${times}` : String(seconds.length),
+    (flops / middle / 1e9).toPrecision(3),
+    ratio,
+  ];
+}
+
+/** Three digits, in seconds or milliseconds. */
+export function duration(seconds: number): string {
+  return seconds < 1 ? `${digits(seconds * 1000)} ms` : `${digits(seconds)} s`;
+}
+
+const digits = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
+
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|^software$/i;
+const isSoftware = (adapter: string): boolean => SOFTWARE.test(adapter);

@@ -1,0 +1,82 @@
+// The words after `npm run bench --`.
+import { parseArgs } from "node:util";
+import { UserError } from "../../server/errors.ts";
+import { parseCount } from "../../server/options.ts";
+import { CONTENDERS, type ContenderName } from "./contender.ts";
+import type { Job } from "./job.ts";
+
+export const USAGE =
+  "npm run bench -- kernels|step [--browser chromium|firefox] [--node] [--gpu] [--repeats N] [--sizes N,N] [--only NAME,NAME] [--out FILE.json]";
+
+const COMMANDS = ["kernels", "step"] as const;
+const BROWSERS = ["chromium", "firefox"] as const;
+const DEFAULT_SIZES = "512,1024";
+const DEFAULT_ROUNDS = "5";
+const LARGEST_SIZE = 8192;
+const MOST_ROUNDS = 1000;
+
+export interface BenchOptions {
+  readonly job: Job;
+  readonly place: (typeof BROWSERS)[number] | "node";
+  /** Let Chromium choose its adapter, also where the machine shows no GPU. */
+  readonly gpu: boolean;
+  /** Where the result goes; by default into docs/benchmarks. */
+  readonly out: string | null;
+}
+
+/** @throws UserError naming the word that is not understood */
+export function parseBenchOptions(args: string[]): BenchOptions {
+  const { values, positionals } = words(args);
+  const [command, ...rest] = positionals;
+  if (!command) throw new UserError(`say what to measure: ${USAGE}`);
+  if (rest.length > 0) throw new UserError(`'${rest[0]}' is one word too many: ${USAGE}`);
+  if (values.node && values.browser) throw new UserError("give either --browser or --node");
+  const place = values.node ? "node" : oneOf("--browser", values.browser ?? "chromium", BROWSERS);
+  if (values.gpu && place !== "chromium")
+    throw new UserError("--gpu is for Chromium: the others choose their adapter by themselves");
+  return {
+    job: {
+      command: oneOf("what to measure", command, COMMANDS),
+      rounds: parseCount("--repeats", values.repeats ?? DEFAULT_ROUNDS, 1, MOST_ROUNDS),
+      sizes: (values.sizes ?? DEFAULT_SIZES)
+        .split(",")
+        .map((size) => parseCount("--sizes", size, 1, LARGEST_SIZE)),
+      contenders: values.only ? [...new Set(values.only.split(",").map(contender))] : [...CONTENDERS],
+    },
+    place,
+    gpu: values.gpu ?? false,
+    out: values.out ?? null,
+  };
+}
+
+function words(args: string[]) {
+  const value = { type: "string" } as const;
+  const flag = { type: "boolean" } as const;
+  try {
+    return parseArgs({
+      args,
+      allowPositionals: true,
+      options: {
+        browser: value,
+        node: flag,
+        gpu: flag,
+        repeats: value,
+        sizes: value,
+        only: value,
+        out: value,
+      },
+    });
+  } catch (error) {
+    // Node's own words; what follows the first sentence is about programs, not people.
+    const [what] = (error as Error).message.split(/[.\n]/);
+    throw new UserError(`${what}: ${USAGE}`);
+  }
+}
+
+const contender = (name: string): ContenderName => oneOf("--only", name, CONTENDERS);
+
+function oneOf<const T extends string>(option: string, word: string, allowed: readonly T[]): T {
+  const found = allowed.find((name) => name === word);
+  if (found) return found;
+  throw new UserError(`${option} is '${word}': use ${allowed.join(" or ")}`);
+}

@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "vite";
 import { requireBrowser } from "../../server/browser.ts";
+import { EXIT, UserError } from "../../server/errors.ts";
 import { softwareVulkan } from "../../server/software-vulkan.ts";
 import type { Job } from "./job.ts";
 import type { Report } from "./result.ts";
@@ -34,5 +35,7 @@ export async function runOnDawn(job: Job, say: (line: string) => void): Promise<
   Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true });
   const bundle = pathToFileURL(resolve(join(BUILT, "run-job.js"))).href;
   const { runJob } = (await import(bundle)) as typeof import("./run-job.ts");
-  return runJob(job, say);
+  return runJob(job, say).catch((error: Error) => {
+    throw new UserError(`${error.name}: ${error.message}`, EXIT.noGpu);
+  });
 }

@@ -82,8 +82,10 @@ async function write(file: string, text: string, parser: "json" | "markdown"): P
   await writeFile(file, await format(text, { parser, printWidth: 110 }));
 }
 
-const slug = (text: string): string =>
-  text
+/** For a file's name. */
+function slug(text: string): string {
+  return text
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, "-")
     .replace(/^-|-$/g, "");
+}

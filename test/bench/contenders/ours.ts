@@ -2,10 +2,11 @@
 import { stageRange } from "../../../core/model/parameters.ts";
 import { openGpu, type Gpu } from "../../../web/engine/device.ts";
 import { KernelRegistry } from "../../../web/engine/kernels.ts";
-import { matmul } from "../../../web/engine/operations.ts";
+import { matmul } from "../../../web/engine/matmul.ts";
 import { Program } from "../../../web/engine/program.ts";
 import { mapped } from "../../../web/engine/readback.ts";
 import { Stage } from "../../../web/engine/stage.ts";
+import { tuningFor } from "../../../web/engine/tuning.ts";
 import type { Contender, Matmul, MatmulProblem, StepProblem, Training } from "../contender.ts";
 
 export default async function open(): Promise<Contender> {
@@ -16,7 +17,8 @@ export default async function open(): Promise<Contender> {
   };
 }
 
-async function openMatmul({ device }: Gpu, { n, a, b }: MatmulProblem): Promise<Matmul> {
+async function openMatmul(gpu: Gpu, { n, a, b }: MatmulProblem): Promise<Matmul> {
+  const { device } = gpu;
   const size = n * n * 4;
   const { STORAGE, COPY_SRC, COPY_DST, MAP_READ } = GPUBufferUsage;
   const upload = (values: Float32Array<ArrayBuffer>) => {
@@ -27,12 +29,10 @@ async function openMatmul({ device }: Gpu, { n, a, b }: MatmulProblem): Promise<
   const [left, right] = [upload(a), upload(b)];
   const product = device.createBuffer({ size, usage: STORAGE | COPY_SRC });
   const staging = device.createBuffer({ size, usage: MAP_READ | COPY_DST });
-  const operation = matmul(
-    { layout: "nn", M: n, N: n, K: n },
-    { buffer: left },
-    { buffer: right },
-    { buffer: product },
-  );
+  const shape = { layout: "nn", M: n, N: n, K: n } as const;
+  const variant = tuningFor(gpu).matmul(shape);
+  const epilogue = { kind: "store", c: { buffer: product } } as const;
+  const operation = matmul(variant, shape, { buffer: left }, { buffer: right }, epilogue);
   const program = await Program.record(device, KernelRegistry.of(device), [operation]);
   const multiply = (times: number, count: number) => {
     const encoder = device.createCommandEncoder();
@@ -53,7 +53,14 @@ async function openMatmul({ device }: Gpu, { n, a, b }: MatmulProblem): Promise<
 async function openTraining(gpu: Gpu, problem: StepProblem): Promise<Training> {
   const { model, sequences, batch, optimizer } = problem;
   const range = stageRange(model, 0, model.layers);
-  const stage = await Stage.create(gpu, { model, range, microbatch: sequences, slots: 1, optimizer });
+  const stage = await Stage.create(gpu, {
+    model,
+    range,
+    microbatch: sequences,
+    slots: 1,
+    recompute: false,
+    optimizer,
+  });
   stage.write("parameters", problem.parameters, 0);
   let step = 0;
   return {
@@ -63,7 +70,7 @@ async function openTraining(gpu: Gpu, problem: StepProblem): Promise<Training> {
       stage.setTokens(0, batch.inputs, batch.targets);
       stage.forward(0);
       stage.backward(0);
-      const [lossSum, squaredNorm] = await Promise.all([stage.lossSum(), stage.squaredNorm()]);
+      const { lossSum, squaredNorm } = await stage.sums();
       const norm = Math.sqrt(squaredNorm) / batch.tokens;
       stage.apply({ step, scale: Math.min(1, optimizer.clip / norm) / batch.tokens, lr: optimizer.lr });
       await gpu.device.queue.onSubmittedWorkDone();

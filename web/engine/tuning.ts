@@ -23,7 +23,7 @@ export function tuningFor({ device, info }: Gpu): Tuning {
     // loads there are.
     const shares = device.features.has("subgroups");
     return {
-      matmul: () => ({ kind: "registers", rows: 16, quads: 2, rowGroups: 4, shares }),
+      matmul: () => ({ kind: "registers", rows: 16, quads: shares ? 2 : 4, rowGroups: 4, shares }),
       attention: (headWidth) => ({
         rows: headWidth > 64 ? 1 : headWidth > 32 ? 2 : 4,
         rowGroups: 1,
@@ -52,8 +52,10 @@ const SLOWEST_FLOPS = 100e9;
 /** Fewer workgroups than this leave cores of a large GPU idle. */
 const ENOUGH_WORKGROUPS = 256;
 
-/** SwiftShader and lavapipe compute on the CPU. */
-export function isSoftware({ vendor, architecture, device, description }: GPUAdapterInfo): boolean {
+/** SwiftShader and lavapipe compute on the CPU. Firefox says no more of an adapter than that it is such a one. */
+export function isSoftware(info: GPUAdapterInfo): boolean {
+  const { vendor, architecture, device, description, isFallbackAdapter } = info;
+  if (isFallbackAdapter) return true;
   return /swiftshader|llvmpipe|lavapipe|software/i.test(
     [vendor, architecture, device, description].join(" "),
   );

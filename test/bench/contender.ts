@@ -3,9 +3,7 @@
 // step.ts).
 import type { ModelConfig } from "../../core/model/config.ts";
 import type { Batch } from "../../core/data/batch.ts";
-
-export const CONTENDERS = ["ours", "jax", "tfjs", "webgpu-llm"] as const;
-export type ContenderName = (typeof CONTENDERS)[number];
+import type { Profile } from "./result.ts";
 
 /** Why a contender takes no part here. The table names it; it is no failure. */
 export class Skipped extends Error {
@@ -52,6 +50,8 @@ export interface Training {
    * when the GPU has done the update too.
    */
   step(): Promise<number>;
+  /** Where a step's time goes; ours alone can tell. Nothing may come after it but `dispose`. */
+  profile?(): Promise<Profile>;
   dispose(): void;
 }
 

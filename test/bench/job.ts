@@ -1,6 +1,6 @@
 // What is to be measured, as it goes to the page.
 import { z } from "zod";
-import { CONTENDERS } from "./contender.ts";
+import { CONTENDERS } from "./names.ts";
 
 export const Job = z.strictObject({
   command: z.enum(["kernels", "step"]),

@@ -1,6 +1,7 @@
 // The benchmark of single kernels: a product of two square matrices.
 import { Random } from "../../core/random.ts";
-import type { Contender, ContenderName, MatmulProblem } from "./contender.ts";
+import type { Contender, MatmulProblem } from "./contender.ts";
+import type { ContenderName } from "./names.ts";
 import { MATMUL_COUNTED, matmulFlops } from "./flops.ts";
 import { productIsWrong } from "./freivalds.ts";
 import type { Measurement } from "./result.ts";

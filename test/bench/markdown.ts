@@ -1,6 +1,6 @@
 // docs/benchmarks.md, made from the results in docs/benchmarks.
 import { median } from "./statistics.ts";
-import type { Measurement, Result, Row } from "./result.ts";
+import type { Measurement, Profile, Result, Row } from "./result.ts";
 
 const HEADER = `# Benchmarks
 
@@ -33,7 +33,7 @@ export function renderResult({
   ].join("\n\n");
 }
 
-function renderMeasurement({ title, flops, counted, rows }: Measurement): string {
+function renderMeasurement({ title, flops, counted, rows, profile }: Measurement): string {
   const ours = rows.find(({ contender }) => contender === "ours");
   const lines = rows.map((row) => `| ${cells(row, flops, ours).join(" | ")} |`);
   const reasons = rows.flatMap((row) =>
@@ -47,6 +47,31 @@ function renderMeasurement({ title, flops, counted, rows }: Measurement): string
       ...lines,
     ].join("\n"),
     ...reasons,
+    ...(profile ? [renderProfile(profile)] : []),
+  ].join("\n\n");
+}
+
+/** Kernels that take less than this share of a step are told together. */
+const SMALL = 0.01;
+
+function renderProfile({ step, encode, kernels }: Profile): string {
+  const total = kernels.reduce((sum, { seconds }) => sum + seconds, 0);
+  const small = kernels.filter(({ seconds }) => seconds < SMALL * total);
+  const rest = {
+    name: "others",
+    calls: small.reduce((sum, { calls }) => sum + calls, 0),
+    seconds: small.reduce((sum, { seconds }) => sum + seconds, 0),
+  };
+  const lines = [
+    ...kernels.filter((kernel) => !small.includes(kernel)),
+    ...(small.length > 0 ? [rest] : []),
+  ].map(
+    ({ name, calls, seconds }) =>
+      `| ${name} | ${calls} | ${duration(seconds)} | ${((100 * seconds) / total).toFixed(1)} % |`,
+  );
+  return [
+    `Where ours spends a step of ${duration(step)}: kernels ${duration(total)}, measured one by one; encoding ${duration(encode)}; the rest, ${duration(Math.max(0, step - total))}, is waiting and what lies between kernels.`,
+    ["| kernel | calls | time | share |", "| --- | --- | --- | --- |", ...lines].join("\n"),
   ].join("\n\n");
 }
 

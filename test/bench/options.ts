@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util";
 import { UserError } from "../../server/errors.ts";
 import { parseCount } from "../../server/options.ts";
-import { CONTENDERS, type ContenderName } from "./contender.ts";
+import { CONTENDERS, type ContenderName } from "./names.ts";
 import type { Job } from "./job.ts";
 
 export const USAGE =

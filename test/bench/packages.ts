@@ -1,7 +1,7 @@
 // Which versions are compared.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { ContenderName } from "./contender.ts";
+import type { ContenderName } from "./names.ts";
 
 const FOLDERS: Record<ContenderName, string> = {
   ours: ".",

@@ -1,6 +1,6 @@
 // What a benchmark leaves behind: the JSON files in docs/benchmarks, and what the page sends at its end.
 import { z } from "zod";
-import { CONTENDERS } from "./contender.ts";
+import { CONTENDERS } from "./names.ts";
 
 const contender = z.enum(CONTENDERS);
 
@@ -22,6 +22,16 @@ export const Row = z.discriminatedUnion("outcome", [
 ]);
 export type Row = z.infer<typeof Row>;
 
+/** Where the time of a step goes. */
+export const Profile = z.strictObject({
+  /** Of a whole step, and of its part before the GPU gets the work, in seconds. */
+  step: z.number().positive(),
+  encode: z.number().min(0),
+  /** Dispatches of a kind together, the longest first. */
+  kernels: z.array(z.strictObject({ name: z.string(), calls: z.number().int(), seconds: z.number().min(0) })),
+});
+export type Profile = z.infer<typeof Profile>;
+
 export const Measurement = z.strictObject({
   title: z.string(),
   /** Floating-point operations of one piece of work, by flops.ts. */
@@ -29,6 +39,7 @@ export const Measurement = z.strictObject({
   /** What was counted. */
   counted: z.string(),
   rows: z.array(Row),
+  profile: Profile.optional(),
 });
 export type Measurement = z.infer<typeof Measurement>;
 

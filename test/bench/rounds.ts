@@ -1,6 +1,7 @@
 // Runs contenders in turn and takes the time: each is checked first, warmed up, then one sample each a round, so that
 // what slows the machine down for a while hits all of them alike.
-import { Skipped, type ContenderName } from "./contender.ts";
+import { Skipped } from "./contender.ts";
+import { type ContenderName } from "./names.ts";
 import type { Row } from "./result.ts";
 
 /** A contender that is ready to run, its inputs on the GPU. */
@@ -9,6 +10,8 @@ export interface Prepared {
   check(): Promise<string | null>;
   /** Does the work `times` times and waits for the GPU. */
   run(times: number): Promise<void>;
+  /** What is left to do with it after its last sample. */
+  finish?(): Promise<void>;
   dispose(): void;
 }
 
@@ -88,8 +91,9 @@ export async function runRounds(
     }
   }
   for (const { contender, prepared, seconds, times } of runners) {
-    prepared.dispose();
     if (!rows.has(contender)) rows.set(contender, { outcome: "measured", contender, seconds, times });
+    if (prepared.finish) await guarded(contender, prepared.finish());
+    prepared.dispose();
   }
   return entries.map(({ contender }) => rows.get(contender)!);
 }

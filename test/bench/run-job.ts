@@ -1,6 +1,7 @@
 // Does a job where it is: in a browser's page or on Dawn in Node.
 import { openGpu } from "../../web/engine/device.ts";
-import type { Contender, ContenderName, OpenContender } from "./contender.ts";
+import type { Contender, OpenContender } from "./contender.ts";
+import type { ContenderName } from "./names.ts";
 import type { Job } from "./job.ts";
 import { benchMatmul } from "./kernels.ts";
 import type { Report } from "./result.ts";

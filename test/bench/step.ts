@@ -3,10 +3,11 @@
 import { ModelConfig } from "../../core/model/config.ts";
 import { initialTensor, parameterSpace } from "../../core/model/parameters.ts";
 import { Random } from "../../core/random.ts";
-import type { Contender, ContenderName, StepProblem } from "./contender.ts";
+import type { Contender, StepProblem } from "./contender.ts";
+import type { ContenderName } from "./names.ts";
 import { STEP_COUNTED, stepFlops } from "./flops.ts";
 import { referenceLosses } from "./reference-losses.ts";
-import type { Measurement } from "./result.ts";
+import type { Measurement, Profile } from "./result.ts";
 import { runRounds, type Entry } from "./rounds.ts";
 
 const SEED = 1;
@@ -52,10 +53,16 @@ export async function benchStep(
         async run(times) {
           for (let i = 0; i < times; i++) await training.step();
         },
+        async finish() {
+          if (!training.profile) return;
+          say(`step: ${name}: profile`);
+          profile = await training.profile();
+        },
         dispose: () => training.dispose(),
       };
     },
   }));
+  let profile: Profile | undefined;
   const rows = await runRounds(entries, rounds, (line) => say(`step: ${line}`));
   const millions = (parameterSpace(model).parameters / 1e6).toFixed(2);
   return {
@@ -63,6 +70,7 @@ export async function benchStep(
     flops: stepFlops(model, SEQUENCES),
     counted: STEP_COUNTED,
     rows,
+    profile,
   };
 }
 

@@ -92,6 +92,7 @@ export function matmul(
       ? [variant.side * ROWS, variant.side * QUADS]
       : [variant.rowGroups * ROWS, 4 * QUADS];
   return {
+    name: `matmul ${layout}, ${epilogue.kind}`,
     kernel,
     bindings: { 0: a, 1: b, ...bindings },
     uniform: { binding: 5, values: [M, N, K, columns] },

@@ -9,6 +9,8 @@ export interface Binding {
 
 /** One dispatch as it is written down: its kernel, what is bound where, and how many workgroups. */
 export interface Operation {
+  /** What it does, where its kernel's name does not say enough. */
+  readonly name?: string;
   readonly kernel: Kernel;
   /** By binding number. */
   readonly bindings: Readonly<Record<number, Binding>>;
@@ -18,7 +20,7 @@ export interface Operation {
 }
 
 interface Dispatch {
-  /** File and entry of its kernel. */
+  /** What it does: for a profile. */
   readonly name: string;
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
@@ -37,7 +39,7 @@ export class Program {
     kernels: KernelRegistry,
     operations: readonly Operation[],
   ): Promise<Program> {
-    const dispatches = operations.map(async ({ kernel, bindings, uniform, workgroups }) => {
+    const dispatches = operations.map(async ({ name, kernel, bindings, uniform, workgroups }) => {
       const pipeline = await kernels.pipeline(kernel);
       const entries = Object.entries(bindings).map(([binding, resource]) => ({
         binding: Number(binding),
@@ -47,12 +49,12 @@ export class Program {
         entries.push({ binding: uniform.binding, resource: { buffer: kernels.uniform(uniform.values) } });
       }
       const bindGroup = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
-      return { name: `${kernel.file}.${kernel.entry}`, pipeline, bindGroup, workgroups };
+      return { name: name ?? `${kernel.file}.${kernel.entry}`, pipeline, bindGroup, workgroups };
     });
     return new Program(await Promise.all(dispatches));
   }
 
-  /** Kernels by dispatch, in order. */
+  /** What each dispatch does, in order. */
   get names(): string[] {
     return this.#dispatches.map(({ name }) => name);
   }

@@ -245,7 +245,7 @@ export class Stage {
     return this.#read("probeLogits", 0, vocab);
   }
 
-  /** Time of each kernel in a slot's forward and backward and in the optimizer, run once more for it. */
+  /** Time of each dispatch of a slot's forward, backward and the optimizer. The stage's contents are lost over it. */
   async profile(slot: number): Promise<KernelTime[]> {
     this.#commands.flush();
     const { forward, backward } = this.#slots[slot]!;

@@ -7,6 +7,8 @@ import { Program } from "../../../web/engine/program.ts";
 import { mapped } from "../../../web/engine/readback.ts";
 import { Stage } from "../../../web/engine/stage.ts";
 import { tuningFor } from "../../../web/engine/tuning.ts";
+import { median } from "../statistics.ts";
+import type { Profile } from "../result.ts";
 import type { Contender, Matmul, MatmulProblem, StepProblem, Training } from "../contender.ts";
 
 export default async function open(): Promise<Contender> {
@@ -63,19 +65,53 @@ async function openTraining(gpu: Gpu, problem: StepProblem): Promise<Training> {
   });
   stage.write("parameters", problem.parameters, 0);
   let step = 0;
+  /** One step; `told` hears when all work of the forward and backward has been given to the GPU. */
+  const train = async (told: () => void = () => {}) => {
+    step++;
+    stage.zero();
+    stage.setTokens(0, batch.inputs, batch.targets);
+    stage.forward(0);
+    stage.backward(0);
+    const sums = stage.sums();
+    told();
+    const { lossSum, squaredNorm } = await sums;
+    const norm = Math.sqrt(squaredNorm) / batch.tokens;
+    stage.apply({ step, scale: Math.min(1, optimizer.clip / norm) / batch.tokens, lr: optimizer.lr });
+    await gpu.device.queue.onSubmittedWorkDone();
+    return lossSum / batch.tokens;
+  };
   return {
-    async step() {
-      step++;
-      stage.zero();
-      stage.setTokens(0, batch.inputs, batch.targets);
-      stage.forward(0);
-      stage.backward(0);
-      const { lossSum, squaredNorm } = await stage.sums();
-      const norm = Math.sqrt(squaredNorm) / batch.tokens;
-      stage.apply({ step, scale: Math.min(1, optimizer.clip / norm) / batch.tokens, lr: optimizer.lr });
-      await gpu.device.queue.onSubmittedWorkDone();
-      return lossSum / batch.tokens;
-    },
+    step: train,
+    profile: () => profileOf(stage, train),
     dispose: () => stage.destroy(),
+  };
+}
+
+/** Steps and passes over the kernels that a profile is the median, or the mean, of. */
+const PROFILED = 3;
+
+async function profileOf(stage: Stage, train: (told: () => void) => Promise<number>): Promise<Profile> {
+  const steps: number[] = [];
+  const encodes: number[] = [];
+  for (let i = 0; i < PROFILED; i++) {
+    const start = performance.now();
+    await train(() => encodes.push((performance.now() - start) / 1000));
+    steps.push((performance.now() - start) / 1000);
+  }
+  const kernels = new Map<string, { calls: number; seconds: number }>();
+  for (let i = 0; i < PROFILED; i++) {
+    for (const { name, ms } of await stage.profile(0)) {
+      const { calls, seconds } = kernels.get(name) ?? { calls: 0, seconds: 0 };
+      kernels.set(name, { calls: calls + 1, seconds: seconds + ms / 1000 });
+    }
+  }
+  return {
+    step: median(steps),
+    encode: median(encodes),
+    kernels: Array.from(kernels, ([name, { calls, seconds }]) => ({
+      name,
+      calls: calls / PROFILED,
+      seconds: seconds / PROFILED,
+    })).sort((a, b) => b.seconds - a.seconds),
   };
 }

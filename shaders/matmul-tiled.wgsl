@@ -8,6 +8,8 @@ struct Shape {
   K: u32,
   // Quads in a row of C.
   columns: u32,
+  // Not 0: the product is added to C.
+  accumulate: u32,
 }
 override TRANSPOSE_A: bool = false;
 override TRANSPOSE_B: bool = false;

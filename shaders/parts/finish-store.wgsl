@@ -1,6 +1,4 @@
-// What becomes of a matrix product: C = product, or C = C + product where ACCUMULATE.
-
-override ACCUMULATE: bool = false;
+// What becomes of a matrix product: C = product, or C = C + product where the shape says so.
 
 @group(0) @binding(2) var<storage, read_write> c: array<vec4f>;
 
@@ -11,7 +9,7 @@ fn column(quad: u32) -> u32 {
 fn put(m: u32, quad: u32, values: vec4f) {
   if (quad >= shape.columns) { return; }
   let i = m * shape.columns + quad;
-  if (ACCUMULATE) {
+  if (shape.accumulate != 0) {
     c[i] += values;
   } else {
     c[i] = values;

@@ -75,7 +75,6 @@ export function matmul(
     overrides: {
       TRANSPOSE_A: layout === "tn",
       TRANSPOSE_B: layout === "nt",
-      ...(finish === "finish-store" ? { ACCUMULATE: epilogue.kind === "accumulate" } : {}),
       ...(variant.kind === "tiled" ? { SPLITS: variant.splits ?? 1 } : {}),
     },
     consts:
@@ -95,7 +94,7 @@ export function matmul(
     name: `matmul ${layout}, ${epilogue.kind}`,
     kernel,
     bindings: { 0: a, 1: b, ...bindings },
-    uniform: { binding: 5, values: [M, N, K, columns] },
+    uniform: { binding: 5, values: [M, N, K, columns, Number(epilogue.kind === "accumulate")] },
     workgroups: [
       Math.ceil(paired / quads),
       Math.ceil(M / rows),

@@ -1,5 +1,6 @@
 // What is to be measured, as it goes to the page.
 import { z } from "zod";
+import { MODELS } from "./models.ts";
 import { CONTENDERS } from "./names.ts";
 
 export const Job = z.strictObject({
@@ -8,5 +9,7 @@ export const Job = z.strictObject({
   rounds: z.number().int().positive(),
   /** Sides of the matrices of `kernels`. */
   sizes: z.array(z.number().int().positive()).min(1),
+  /** What `step` trains. */
+  model: z.enum(MODELS),
 });
 export type Job = z.infer<typeof Job>;

@@ -10,6 +10,7 @@ import { openChromium, openFirefox } from "./browsers.ts";
 import { runOnDawn } from "./dawn.ts";
 import { renderBenchmarks, renderResult } from "./markdown.ts";
 import { parseBenchOptions, type BenchOptions } from "./options.ts";
+import { pack, packFolder } from "./pack.ts";
 import { contenderVersions, packageVersion } from "./packages.ts";
 import { Result, type Report } from "./result.ts";
 import { serveJob } from "./serve.ts";
@@ -18,7 +19,9 @@ const FOLDER = "docs/benchmarks";
 const PAGE = "docs/benchmarks.md";
 
 try {
-  await bench(parseBenchOptions(process.argv.slice(2)));
+  const words = process.argv.slice(2);
+  if (words[0] === "pack") await pack(packFolder(words.slice(1)));
+  else await bench(parseBenchOptions(words));
   process.exit(EXIT.done);
 } catch (error) {
   if (!(error instanceof UserError)) throw error;
@@ -38,7 +41,8 @@ async function bench(options: BenchOptions): Promise<void> {
     packages: await contenderVersions(job.contenders),
     ...report,
   };
-  const file = out ?? join(FOLDER, `${job.command}-${place}-${slug(report.adapter)}.json`);
+  const what = job.command === "step" && job.model !== "small" ? `step-${job.model}` : job.command;
+  const file = out ?? join(FOLDER, `${what}-${place}-${slug(report.adapter)}.json`);
   await write(file, JSON.stringify(result), "json");
   if (!out) await write(PAGE, renderBenchmarks(await allResults()), "markdown");
   console.log(await format(renderResult(result), { parser: "markdown" }));

@@ -2,11 +2,12 @@
 import { parseArgs } from "node:util";
 import { UserError } from "../../server/errors.ts";
 import { parseCount } from "../../server/options.ts";
+import { MODELS } from "./models.ts";
 import { CONTENDERS, type ContenderName } from "./names.ts";
 import type { Job } from "./job.ts";
 
 export const USAGE =
-  "npm run bench -- kernels|step [--browser chromium|firefox] [--node] [--gpu] [--repeats N] [--sizes N,N] [--only NAME,NAME] [--out FILE.json]";
+  "npm run bench -- kernels|step [--browser chromium|firefox] [--node] [--gpu] [--repeats N] [--sizes N,N] [--model small|smollm2-135m] [--only NAME,NAME] [--out FILE.json]";
 
 const COMMANDS = ["kernels", "step"] as const;
 const BROWSERS = ["chromium", "firefox"] as const;
@@ -41,6 +42,7 @@ export function parseBenchOptions(args: string[]): BenchOptions {
       sizes: (values.sizes ?? DEFAULT_SIZES)
         .split(",")
         .map((size) => parseCount("--sizes", size, 1, LARGEST_SIZE)),
+      model: oneOf("--model", values.model ?? "small", MODELS),
       contenders: values.only ? [...new Set(values.only.split(",").map(contender))] : [...CONTENDERS],
     },
     place,
@@ -62,6 +64,7 @@ function words(args: string[]) {
         gpu: flag,
         repeats: value,
         sizes: value,
+        model: value,
         only: value,
         out: value,
       },

@@ -28,7 +28,7 @@ export async function runJob(job: Job, say: (line: string) => void): Promise<Rep
   if (job.command === "kernels") {
     for (const n of sizes) measurements.push(await benchMatmul(n, open, contenders, rounds, say));
   } else {
-    measurements.push(await benchStep(open, contenders, rounds, say));
+    measurements.push(await benchStep(open, contenders, job.model, rounds, say));
   }
   return { adapter: adapterName(info), measurements };
 }

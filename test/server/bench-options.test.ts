@@ -9,6 +9,7 @@ test("by default all contenders run in Chromium, and the result goes into docs",
       command: "step",
       rounds: 5,
       sizes: [512, 1024],
+      model: "small",
       contenders: ["ours", "jax", "tfjs", "webgpu-llm"],
     },
     place: "chromium",
@@ -20,7 +21,7 @@ test("by default all contenders run in Chromium, and the result goes into docs",
 test("each option is read", () => {
   const words = "kernels --browser firefox --repeats 3 --sizes 64,100 --only tfjs,ours,tfjs --out a.json";
   expect(parseBenchOptions(words.split(" "))).toEqual({
-    job: { command: "kernels", rounds: 3, sizes: [64, 100], contenders: ["tfjs", "ours"] },
+    job: { command: "kernels", rounds: 3, sizes: [64, 100], model: "small", contenders: ["tfjs", "ours"] },
     place: "firefox",
     gpu: false,
     out: "a.json",

@@ -10,8 +10,9 @@ export class Skipped extends Error {
   override name = "Skipped";
 }
 
-/** Two square matrices, row-major. */
+/** Two square matrices, row-major. `halves`: to be stored in f16, in which their values are exact, and summed in f32. */
 export interface MatmulProblem {
+  readonly halves: boolean;
   readonly n: number;
   readonly a: Float32Array<ArrayBuffer>;
   readonly b: Float32Array<ArrayBuffer>;

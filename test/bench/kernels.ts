@@ -9,14 +9,17 @@ import { runRounds, type Entry } from "./rounds.ts";
 
 export async function benchMatmul(
   n: number,
+  halves: boolean,
   open: (name: ContenderName) => Promise<Contender>,
   names: readonly ContenderName[],
   rounds: number,
   say: (line: string) => void,
 ): Promise<Measurement> {
   const random = new Random(n);
-  const matrix = () => Float32Array.from({ length: n * n }, () => random.unit() * 2 - 1);
-  const problem: MatmulProblem = { n, a: matrix(), b: matrix() };
+  // Of 8 bits: exact in f16.
+  const matrix = () => Float32Array.from({ length: n * n }, () => (random.below(257) - 128) / 128);
+  const problem: MatmulProblem = { n, halves, a: matrix(), b: matrix() };
+  const stored = halves ? ", f16 summed in f32" : "";
   const entries = names.map((name): Entry => ({
     contender: name,
     async prepare() {
@@ -28,6 +31,11 @@ export async function benchMatmul(
       };
     },
   }));
-  const rows = await runRounds(entries, rounds, (line) => say(`matmul ${n}: ${line}`));
-  return { title: `matmul, ${n} × ${n} × ${n}`, flops: matmulFlops(n), counted: MATMUL_COUNTED, rows };
+  const rows = await runRounds(entries, rounds, (line) => say(`matmul ${n}${stored}: ${line}`));
+  return {
+    title: `matmul, ${n} × ${n} × ${n}${stored}`,
+    flops: matmulFlops(n),
+    counted: MATMUL_COUNTED,
+    rows,
+  };
 }

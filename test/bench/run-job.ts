@@ -16,7 +16,8 @@ const MODULES: Record<ContenderName, () => Promise<{ default: OpenContender }>> 
 };
 
 export async function runJob(job: Job, say: (line: string) => void): Promise<Report> {
-  const { info } = await openGpu();
+  const { info, device } = await openGpu();
+  const storages = device.features.has("shader-f16") ? [false, true] : [false];
   const opened = new Map<ContenderName, Promise<Contender>>();
   const open = (name: ContenderName) => {
     const contender = opened.get(name) ?? MODULES[name]().then((module) => module.default());
@@ -26,7 +27,9 @@ export async function runJob(job: Job, say: (line: string) => void): Promise<Rep
   const { contenders, rounds, sizes } = job;
   const measurements = [];
   if (job.command === "kernels") {
-    for (const n of sizes) measurements.push(await benchMatmul(n, open, contenders, rounds, say));
+    for (const halves of storages) {
+      for (const n of sizes) measurements.push(await benchMatmul(n, halves, open, contenders, rounds, say));
+    }
   } else {
     measurements.push(await benchStep(open, contenders, job.model, rounds, say));
   }

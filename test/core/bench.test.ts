@@ -7,6 +7,7 @@ import { matmulFlops, stepFlops } from "../bench/flops.ts";
 import { productIsWrong } from "../bench/freivalds.ts";
 import { duration, renderBenchmarks } from "../bench/markdown.ts";
 import type { Result, Row } from "../bench/result.ts";
+import { toHalves } from "../bench/contenders/halves.ts";
 import { median } from "../bench/statistics.ts";
 import { smallModel } from "../fixtures/models.ts";
 
@@ -35,7 +36,7 @@ test("a product is right as it is, and wrong when one value is", () => {
   const n = 33;
   const random = new Random(1);
   const matrix = () => Float32Array.from({ length: n * n }, () => random.unit() * 2 - 1);
-  const problem = { n, a: matrix(), b: matrix() };
+  const problem = { n, halves: false, a: matrix(), b: matrix() };
   const c = new Float32Array(n * n);
   for (let row = 0; row < n; row++) {
     for (let column = 0; column < n; column++) {
@@ -104,4 +105,12 @@ test("that there are no figures of a GPU is said as long as it is so", () => {
   expect(renderBenchmarks([software, result(rows, { adapter: "nvidia hopper" })])).not.toContain(
     "no GPU was to be had",
   );
+});
+
+test("halves are exact or refused", () => {
+  const exact = Float32Array.of(0, -0, 1, -2, 0.5, 65504, 2 ** -14, 1 + 2 ** -10);
+  expect([...toHalves(exact)]).toEqual([0, 0x8000, 0x3c00, 0xc000, 0x3800, 0x7bff, 0x0400, 0x3c01]);
+  for (const value of [0.1, 65536, 2 ** -15, Infinity]) {
+    expect(() => toHalves(Float32Array.of(value))).toThrow(/not exact in f16/);
+  }
 });

@@ -1,6 +1,6 @@
 // The two rewrites of WGSL that web/engine/preprocess.ts does.
 import { describe, expect, test } from "vitest";
-import { preprocess, PreprocessError } from "../../web/engine/preprocess.ts";
+import { inHalves, preprocess, PreprocessError } from "../../web/engine/preprocess.ts";
 
 const lines = (...text: string[]) => text.join("\n");
 
@@ -28,6 +28,19 @@ describe("preprocess", () => {
     );
     const body = (i: number) => lines("{", "{", `if (ii) { x[${i}u] = f(0u); }`, "}", "}");
     expect(preprocess(source, { N: 2 })).toBe(lines("const N = 2u;", body(0), body(1), "done();"));
+  });
+
+  test("a marked loop may go in steps", () => {
+    const source = lines("const N = 6u;", "for (var i = 0u; i < N; i += 4) { // unroll", "f(i);", "}");
+    expect(preprocess(source, {})).toBe(lines("const N = 6u;", "{", "f(0u);", "}", "{", "f(4u);", "}"));
+  });
+
+  test("half precision is what is stored, not what is computed with", () => {
+    const source = lines("alias Stored = vec4f;", "var<private> sum: vec4f;");
+    expect(inHalves(source)).toBe(lines("alias Stored = vec4h;", "var<private> sum: vec4f;", "enable f16;"));
+    expect(() => inHalves("var<private> sum: vec4f;")).toThrow(
+      new PreprocessError("there is no line 'alias Stored = vec4f;'"),
+    );
   });
 
   test("says which mark cannot be followed", () => {

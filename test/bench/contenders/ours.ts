@@ -7,6 +7,7 @@ import { Program } from "../../../web/engine/program.ts";
 import { mapped } from "../../../web/engine/readback.ts";
 import { Stage } from "../../../web/engine/stage.ts";
 import { tuningFor } from "../../../web/engine/tuning.ts";
+import { toHalves } from "./halves.ts";
 import { median } from "../statistics.ts";
 import type { Profile } from "../result.ts";
 import type { Contender, Matmul, MatmulProblem, StepProblem, Training } from "../contender.ts";
@@ -19,13 +20,13 @@ export default async function open(): Promise<Contender> {
   };
 }
 
-async function openMatmul(gpu: Gpu, { n, a, b }: MatmulProblem): Promise<Matmul> {
+async function openMatmul(gpu: Gpu, { n, a, b, halves }: MatmulProblem): Promise<Matmul> {
   const { device } = gpu;
   const size = n * n * 4;
   const { STORAGE, COPY_SRC, COPY_DST, MAP_READ } = GPUBufferUsage;
   const upload = (values: Float32Array<ArrayBuffer>) => {
     const buffer = device.createBuffer({ size, usage: STORAGE | COPY_DST });
-    device.queue.writeBuffer(buffer, 0, values);
+    device.queue.writeBuffer(buffer, 0, halves ? toHalves(values) : values);
     return buffer;
   };
   const [left, right] = [upload(a), upload(b)];
@@ -34,7 +35,7 @@ async function openMatmul(gpu: Gpu, { n, a, b }: MatmulProblem): Promise<Matmul>
   const shape = { layout: "nn", M: n, N: n, K: n } as const;
   const variant = tuningFor(gpu).matmul(shape);
   const epilogue = { kind: "store", c: { buffer: product } } as const;
-  const operation = matmul(variant, shape, { buffer: left }, { buffer: right }, epilogue);
+  const operation = matmul(variant, shape, { buffer: left }, { buffer: right }, epilogue, { halves });
   const program = await Program.record(device, KernelRegistry.of(device), [operation]);
   const multiply = (times: number, count: number) => {
     const encoder = device.createCommandEncoder();

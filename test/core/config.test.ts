@@ -20,9 +20,13 @@ function linesFor(changes: object): string[] {
 const model = (changes: object) => ({ model: { ...demo.model, ...changes } });
 
 describe("RunConfig", () => {
-  test("takes the demo's configuration, and fills in Llama's constants", () => {
+  test("takes the demo's configuration, and fills in Llama's constants and what is off by default", () => {
     const config = RunConfig.parse(demo);
-    expect(config).toEqual({ ...demo, model: { ...demo.model, ropeTheta: 10000, normEps: 1e-5 } });
+    expect(config).toEqual({
+      ...demo,
+      model: { ...demo.model, ropeTheta: 10000, normEps: 1e-5 },
+      recompute: false,
+    });
   });
 
   test("refuses unknown keys, naming each with its path", () => {
@@ -68,7 +72,9 @@ describe("RunConfig", () => {
     [{ optimizer: { ...demo.optimizer, lr: 0 } }, "optimizer.lr"],
     [{ strategy: { kind: "gossip" } }, "strategy.kind"],
     [{ activations: "f64" }, "activations"],
+    [{ recompute: "yes" }, "recompute"],
     [model({ vocab: Infinity }), "model.vocab"],
+    [model({ hidden: 190 }), "model.hidden"],
   ])("%j is refused under the key it is about", (changes, key) => {
     expect(linesFor(changes)).toEqual([expect.stringMatching(`^${key}: `)]);
   });

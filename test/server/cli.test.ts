@@ -10,7 +10,7 @@ import { expect, onTestFinished, test, vi } from "vitest";
 import { parseServer } from "../../server/options.ts";
 import { tributary } from "../e2e/command.ts";
 
-const COMMANDS = ["serve", "worker", "local", "run", "status", "pause", "resume", "stop", "doctor"];
+const COMMANDS = ["serve", "worker", "local", "run", "status", "pause", "resume", "stop", "plan", "doctor"];
 
 test("--help lists the commands, and each explains itself", async () => {
   const all = await tributary(["--help"]);
@@ -35,6 +35,30 @@ test("what is missing is named on one line, and nothing else is printed", async 
     expect(stderr).toMatch(/^tributary: [^\n]+\n$/);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
   }
+});
+
+test("plan shows who would hold what and the memory it takes; a bad cluster is one line", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "tributary-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const cluster = join(folder, "cluster.json");
+  const write = (sites: unknown) => writeFileSync(cluster, JSON.stringify({ sites }));
+  write([
+    { name: "a", workers: 2 },
+    { name: "b", workers: 1 },
+  ]);
+  const args = ["plan", cluster, "core/model/demo.json"];
+  const { code, stdout } = await tributary(args);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^site a: a-1 \(embedding \+ blocks 0-1\) -> a-2 .*\nsite b: b-1/);
+  expect(stdout).toMatch(/^b-1 needs \d+\.\d MB of GPU memory$/m);
+  const { memory } = JSON.parse((await tributary([...args, "--json"])).stdout) as {
+    memory: Record<string, number>;
+  };
+  expect(memory["b-1"]).toBeGreaterThan(memory["a-1"]!);
+  write([{ name: "a", workers: 0 }]);
+  const bad = await tributary(args);
+  expect(bad).toMatchObject({ code: 2, stdout: "" });
+  expect(bad.stderr).toMatch(/^tributary: .*cluster\.json: sites\.0\.workers: [^\n]+\n$/);
 });
 
 test("a server that cannot start says why on one line", async () => {

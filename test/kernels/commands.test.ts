@@ -33,7 +33,7 @@ async function measured(msPerDispatch: number): Promise<Commands> {
   commands.run(program("first", 10));
   vi.advanceTimersByTime(10 * msPerDispatch);
   finish();
-  await Promise.resolve();
+  await vi.advanceTimersByTimeAsync(0);
   vi.useRealTimers();
   notes.length = 0;
   return commands;

@@ -56,7 +56,7 @@ async function runOnce<Name extends string>(
   const results = await Promise.all(
     names.map(async (name) => {
       const { length } = arrays[name];
-      const values = await mapped(staging[name], length + GUARD);
+      const values = await mapped(gpu.device.queue, staging[name], length + GUARD);
       expect(
         values.subarray(length).every((value) => value === GUARD_VALUE),
         `behind ${name}`,

@@ -3,6 +3,7 @@
 // cut by what the work was measured to take.
 import { UPLOAD_BYTES } from "../../core/plan/memory.ts";
 import type { Program } from "./program.ts";
+import { workDone } from "./waiting.ts";
 
 /** Longest that one submission should run, ms: a tenth of what makes Windows reset a device. */
 const LONGEST_MS = 100;
@@ -23,6 +24,10 @@ export class Commands {
   constructor(device: GPUDevice, upload: GPUBuffer) {
     this.#device = device;
     this.#upload = upload;
+  }
+
+  get queue(): GPUQueue {
+    return this.#device.queue;
   }
 
   /** `offset` in bytes. */
@@ -86,7 +91,7 @@ export class Commands {
     if (this.#measuring || dispatches === 0) return;
     this.#measuring = true;
     const start = performance.now();
-    void this.#device.queue.onSubmittedWorkDone().then(() => {
+    void workDone(this.#device.queue).then(() => {
       this.#measuring = false;
       const ms = (performance.now() - start) / dispatches;
       this.#msPerDispatch = Math.max(ms, (this.#msPerDispatch ?? 0) * 0.9);

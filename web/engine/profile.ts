@@ -2,6 +2,7 @@
 // for each alone. For measuring; a training step never comes here.
 import type { Program } from "./program.ts";
 import { mapped } from "./readback.ts";
+import { workDone } from "./waiting.ts";
 
 export interface KernelTime {
   readonly name: string;
@@ -35,7 +36,7 @@ async function byTimestamps(device: GPUDevice, program: Program): Promise<number
   encoder.resolveQuerySet(querySet, 0, 2 * count, resolved, 0);
   encoder.copyBufferToBuffer(resolved, 0, staging, 0, size);
   device.queue.submit([encoder.finish()]);
-  const nanoseconds = new BigInt64Array((await mapped(staging, size / 4)).buffer);
+  const nanoseconds = new BigInt64Array((await mapped(device.queue, staging, size / 4)).buffer);
   for (const object of [querySet, resolved, staging]) object.destroy();
   return Array.from({ length: count }, (_, i) => Number(nanoseconds[2 * i + 1]! - nanoseconds[2 * i]!) / 1e6);
 }
@@ -52,7 +53,7 @@ async function byWaiting(device: GPUDevice, program: Program): Promise<number[]>
     pass.end();
     const start = performance.now();
     device.queue.submit([encoder.finish()]);
-    await device.queue.onSubmittedWorkDone();
+    await workDone(device.queue);
     times.push((performance.now() - start) / REPEATS);
   }
   return times;

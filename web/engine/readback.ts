@@ -1,5 +1,6 @@
 // Reads results back through a staging buffer made once.
 import type { Commands } from "./commands.ts";
+import { waitFor } from "./waiting.ts";
 
 /** `count` f32 values of a buffer, from element `first` on. */
 export interface Range {
@@ -31,7 +32,7 @@ export class Readback {
         total += count;
       }
       this.#commands.flush();
-      return mapped(this.#staging, total);
+      return mapped(this.#commands.queue, this.#staging, total);
     };
     const result = this.#turn ? this.#turn.then(copy) : copy();
     const turn = result
@@ -45,8 +46,12 @@ export class Readback {
 }
 
 /** A copy of the first `count` f32 values of a staging buffer, once the GPU has written them. */
-export async function mapped(staging: GPUBuffer, count: number): Promise<Float32Array<ArrayBuffer>> {
-  await staging.mapAsync(GPUMapMode.READ, 0, count * 4);
+export async function mapped(
+  queue: GPUQueue,
+  staging: GPUBuffer,
+  count: number,
+): Promise<Float32Array<ArrayBuffer>> {
+  await waitFor(queue, staging.mapAsync(GPUMapMode.READ, 0, count * 4));
   const values = new Float32Array(staging.getMappedRange(0, count * 4).slice(0));
   staging.unmap();
   return values;

@@ -33,6 +33,7 @@ import { Program, type Operation } from "./program.ts";
 import { mapped, Readback } from "./readback.ts";
 import { StageOperations } from "./stage-operations.ts";
 import { tuningFor, type Tuning } from "./tuning.ts";
+import { workDone } from "./waiting.ts";
 
 /** What of a stage's owned segment is read or written: parameters, or AdamW's first or second moment. */
 export type StageState = "parameters" | "m" | "v";
@@ -154,12 +155,12 @@ export class Stage {
 
   /** Output of the slot's last forward or evaluate, [B,T,C]; one read at a time. */
   output(slot: number): Promise<Float32Array<ArrayBuffer>> {
-    return mapped(this.#staging.get(`output${slot}`)!, this.#activationSize);
+    return mapped(this.#device.queue, this.#staging.get(`output${slot}`)!, this.#activationSize);
   }
 
   /** Gradient by the slot's input of its last backward, [B,T,C]; one read at a time. */
   inputGradient(slot: number): Promise<Float32Array<ArrayBuffer>> {
-    return mapped(this.#staging.get(`inputGradient${slot}`)!, this.#activationSize);
+    return mapped(this.#device.queue, this.#staging.get(`inputGradient${slot}`)!, this.#activationSize);
   }
 
   /** Sets the gradients and the loss to zero. */
@@ -260,7 +261,7 @@ export class Stage {
   destroy(): void {
     this.#commands.flush();
     const buffers = [...this.#buffers.values(), ...this.#staging.values()];
-    void this.#device.queue.onSubmittedWorkDone().then(() => {
+    void workDone(this.#device.queue).then(() => {
       for (const buffer of buffers) buffer.destroy();
     });
   }

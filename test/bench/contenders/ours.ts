@@ -7,6 +7,7 @@ import { Program } from "../../../web/engine/program.ts";
 import { mapped } from "../../../web/engine/readback.ts";
 import { Stage } from "../../../web/engine/stage.ts";
 import { tuningFor } from "../../../web/engine/tuning.ts";
+import { workDone } from "../../../web/engine/waiting.ts";
 import { toHalves } from "./halves.ts";
 import { median } from "../statistics.ts";
 import type { Profile } from "../result.ts";
@@ -44,7 +45,7 @@ async function openMatmul(gpu: Gpu, { n, a, b, halves }: MatmulProblem): Promise
     pass.end();
     encoder.copyBufferToBuffer(product, 0, staging, 0, count * 4);
     device.queue.submit([encoder.finish()]);
-    return mapped(staging, count);
+    return mapped(device.queue, staging, count);
   };
   return {
     run: async (times) => void (await multiply(times, 1)),
@@ -78,7 +79,7 @@ async function openTraining(gpu: Gpu, problem: StepProblem): Promise<Training> {
     const { lossSum, squaredNorm } = await sums;
     const norm = Math.sqrt(squaredNorm) / batch.tokens;
     stage.apply({ step, scale: Math.min(1, optimizer.clip / norm) / batch.tokens, lr: optimizer.lr });
-    await gpu.device.queue.onSubmittedWorkDone();
+    await workDone(gpu.device.queue);
     return lossSum / batch.tokens;
   };
   return {

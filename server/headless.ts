@@ -59,7 +59,7 @@ export async function openWorkers(options: WorkerOptions): Promise<HeadlessWorke
   return { ended: ended.then(() => {}), close };
 }
 
-async function joinSite(page: Page, { server, site, token }: WorkerOptions): Promise<void> {
+export async function joinSite(page: Page, { server, site, token }: WorkerOptions): Promise<void> {
   page.on("console", (message) => {
     if (message.type() === "error") console.error(`worker of site ${site}: ${message.text()}`);
   });

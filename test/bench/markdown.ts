@@ -6,7 +6,7 @@ const HEADER = `# Benchmarks
 
 Made by \`npm run bench\` from the files in \`docs/benchmarks/\`; do not edit by hand.
 
-All contenders of a table ran in one page (or process) on one adapter. Each was first checked: a product against its factors, a step's first three losses against float64; one that is wrong is said to be wrong and not timed. Then, after a warm-up, each took one sample a round, in turn, and every sample waits for the GPU. Times are of one product or one step, waits included. A software adapter runs on the processor: its figures rank kernels for processors, not for GPUs.
+All contenders of a table ran in one page (or process) on one adapter. Each was first checked: a product against its factors, a step's first three losses against float64; one that is wrong is said to be wrong and not timed. Then, after a warm-up, each took one sample a round, in turn, and every sample waits for the GPU. Times are of one product or one step, waits included; samples of 5 × 16 are five, each the mean of 16 runs in a row. A software adapter runs on the processor: its figures rank kernels for processors, not for GPUs.
 `;
 
 /** The whole page. `results` in the order they are to be read. */
@@ -84,7 +84,7 @@ function cells(row: Row, flops: number, ours: Row | undefined): string[] {
     contender,
     duration(middle),
     `${duration(Math.min(...seconds))}–${duration(Math.max(...seconds))}`,
-    times > 1 ? `${seconds.length} of ${times}` : String(seconds.length),
+    times > 1 ? `${seconds.length} × ${times}` : String(seconds.length),
     (flops / middle / 1e9).toPrecision(3),
     ratio,
   ];

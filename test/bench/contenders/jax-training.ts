@@ -1,6 +1,6 @@
 // The training step in jax-js: the whole of it, gradient and AdamW included, is one jitted function, with its own
-// attention, SiLU and log-softmax. Tried and slower: the embedding as a product with one-hot rows, weights stored
-// [in, out]. No faster: one product for q, k and v, and one for gate and up.
+// attention, SiLU, log-softmax and one-hot rows. Tried in turn on SwiftShader, and no faster: weights stored [in, out];
+// one product for q, k and v, and one for gate and up.
 import { blockUntilReady, jit, nn, numpy as np, tree, valueAndGrad } from "@jax-js/jax";
 import type { ModelConfig } from "../../../core/model/config.ts";
 import { EMBEDDING, FINAL_NORM, HEAD, headWidth, parameterSpace } from "../../../core/model/parameters.ts";
@@ -107,7 +107,8 @@ function meanLoss(model: ModelConfig, B: number) {
   };
 
   return (parameters: Parameters, inputs: np.Array, targets: np.Array): np.Array => {
-    let x = np.take(parameters[EMBEDDING]!, inputs, 0);
+    // As fast as `np.take`, whose gradient is a shader that Firefox does not accept.
+    let x = np.matmul(nn.oneHot(inputs, V), parameters[EMBEDDING]!);
     for (let layer = 0; layer < layers; layer++) {
       const weight = (name: string) => parameters[`model.layers.${layer}.${name}.weight`]!;
       const normed = norm(x.ref, weight("input_layernorm"));

@@ -1,6 +1,6 @@
-// The training step in TensorFlow.js: its gradients by variable, its fused softmax cross-entropy, its Adam. Kernels
-// run one an operation (there is no jit); what a step makes is freed by one `tidy`. Tried, and no faster: one product
-// for q, k and v, and one for gate and up.
+// The training step in TensorFlow.js: its gradients by variable, its softmax cross-entropy, its Adam. A kernel runs for
+// each operation (there is no jit); what a step makes is freed by one `tidy`. Tried in turn on SwiftShader, and slower:
+// one product for q, k and v, and one for gate and up.
 import * as tf from "@tensorflow/tfjs";
 import type { ModelConfig } from "../../../core/model/config.ts";
 import { EMBEDDING, FINAL_NORM, HEAD, headWidth, parameterSpace } from "../../../core/model/parameters.ts";

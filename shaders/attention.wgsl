@@ -24,7 +24,7 @@ const NEVER = -3.0e38;
 @group(0) @binding(2) var<storage, read_write> logsumexp: array<f32>;
 
 // Two rows of a head's width for each staged row.
-var<workgroup> staged: array<vec4f, STAGE * 2 * QUADS + 1>;
+var<workgroup> staged: array<vec4f, max(STAGE * 2 * QUADS, 1)>;
 
 fn scale() -> f32 {
   return inverseSqrt(f32(QUADS * 4));

@@ -25,6 +25,11 @@ export interface AttentionVariant {
 /** Rows staged in workgroup memory at once, two of a head's width each: at D 128 they take all that WebGPU grants. */
 const STAGE = 16;
 
+/** Bytes of workgroup memory that a variant takes. */
+export function attentionMemory({ share }: AttentionVariant, headWidth: number): number {
+  return share === "workgroup" ? STAGE * 2 * headWidth * 4 : 0;
+}
+
 function attentionKernel(
   entry: string,
   { rows: ROWS, rowGroups: ROW_GROUPS, share }: AttentionVariant,

@@ -1,5 +1,5 @@
-// How long each dispatch of a program takes on the GPU: by timestamps where the device has them, else by waiting
-// for each alone. For measuring; a training step never comes here.
+// How long work takes on the GPU: by timestamps where the device has them, else by waiting for it. For measuring; a
+// training step never comes here.
 import type { Program } from "./program.ts";
 import { mapped } from "./readback.ts";
 import { workDone } from "./waiting.ts";
@@ -9,16 +9,31 @@ export interface KernelTime {
   readonly ms: number;
 }
 
+/** Dispatches in a row that are timed as one, so that waiting, which browsers do by the clock, counts for little. */
+const REPEATS = 16;
+
 /** Runs the program's dispatches once or more; what they compute is of no use after. */
 export async function profile(device: GPUDevice, program: Program): Promise<KernelTime[]> {
-  const times = device.features.has("timestamp-query")
-    ? await byTimestamps(device, program)
-    : await byWaiting(device, program);
-  return program.names.map((name, i) => ({ name, ms: times[i]! }));
+  const repeats = hasTimestamps(device) ? 1 : REPEATS;
+  const passes = program.names.map((_, i) => (pass: GPUComputePassEncoder) => {
+    for (let repeat = 0; repeat < repeats; repeat++) program.replayOne(i, pass);
+  });
+  const times = await timePasses(device, passes);
+  return program.names.map((name, i) => ({ name, ms: times[i]! / repeats }));
 }
 
-async function byTimestamps(device: GPUDevice, program: Program): Promise<number[]> {
-  const count = program.names.length;
+/** Else a time includes waiting for the work, and hearing that it is done. */
+export const hasTimestamps = (device: GPUDevice): boolean => device.features.has("timestamp-query");
+
+type EncodePass = (pass: GPUComputePassEncoder) => void;
+
+/** Runs the passes in order; milliseconds of each. */
+export function timePasses(device: GPUDevice, passes: readonly EncodePass[]): Promise<number[]> {
+  return hasTimestamps(device) ? byTimestamps(device, passes) : byWaiting(device, passes);
+}
+
+async function byTimestamps(device: GPUDevice, passes: readonly EncodePass[]): Promise<number[]> {
+  const count = passes.length;
   const querySet = device.createQuerySet({ type: "timestamp", count: 2 * count });
   const size = 16 * count;
   const resolved = device.createBuffer({
@@ -27,10 +42,10 @@ async function byTimestamps(device: GPUDevice, program: Program): Promise<number
   });
   const staging = device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
   const encoder = device.createCommandEncoder();
-  for (let i = 0; i < count; i++) {
+  for (const [i, encode] of passes.entries()) {
     const timestampWrites = { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 };
     const pass = encoder.beginComputePass({ timestampWrites });
-    program.replayOne(i, pass);
+    encode(pass);
     pass.end();
   }
   encoder.resolveQuerySet(querySet, 0, 2 * count, resolved, 0);
@@ -41,20 +56,17 @@ async function byTimestamps(device: GPUDevice, program: Program): Promise<number
   return Array.from({ length: count }, (_, i) => Number(nanoseconds[2 * i + 1]! - nanoseconds[2 * i]!) / 1e6);
 }
 
-/** Dispatches in a row that are timed as one, so that waiting, which browsers do by the clock, counts for little. */
-const REPEATS = 16;
-
-async function byWaiting(device: GPUDevice, program: Program): Promise<number[]> {
+async function byWaiting(device: GPUDevice, passes: readonly EncodePass[]): Promise<number[]> {
   const times: number[] = [];
-  for (let i = 0; i < program.names.length; i++) {
+  for (const encode of passes) {
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    for (let repeat = 0; repeat < REPEATS; repeat++) program.replayOne(i, pass);
+    encode(pass);
     pass.end();
     const start = performance.now();
     device.queue.submit([encoder.finish()]);
     await workDone(device.queue);
-    times.push((performance.now() - start) / REPEATS);
+    times.push(performance.now() - start);
   }
   return times;
 }

@@ -16,6 +16,7 @@ import quad from "../../shaders/parts/quad.wgsl?raw";
 import rowAlone from "../../shaders/parts/row-alone.wgsl?raw";
 import rowWorkgroup from "../../shaders/parts/row-workgroup.wgsl?raw";
 import rope from "../../shaders/rope.wgsl?raw";
+import { hashText } from "../../core/random.ts";
 import { inHalves, preprocess } from "./preprocess.ts";
 
 const SOURCES = {
@@ -42,6 +43,11 @@ const PARTS = {
   "row-workgroup": rowWorkgroup,
 };
 export type PartFile = keyof typeof PARTS;
+
+/** Changes with any kernel: what was measured of them before is void then. */
+export function kernelHash(): string {
+  return hashText(JSON.stringify([SOURCES, PARTS])).toString(16);
+}
 
 /** A kernel: an entry point of a file in shaders/, with its constants set. */
 export interface Kernel {

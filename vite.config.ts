@@ -52,7 +52,7 @@ export default defineConfig({
       {
         extends: true,
         // A dependency that vite only meets in the middle of a test reloads the page.
-        optimizeDeps: { include: ["zod"] },
+        optimizeDeps: { include: ["idb-keyval", "zod"] },
         test: {
           name: "chromium",
           include: ["test/kernels/**/*.test.ts"],

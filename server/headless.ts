@@ -18,7 +18,7 @@ export interface HeadlessWorkers {
 }
 
 const JOIN_TIMEOUT_MS = 60_000;
-const JOINED = ["idle", "loading", "training"];
+const JOINED = ["idle", "loading", "tuning", "training"];
 
 /**
  * Opens `count` workers and waits until each has joined.

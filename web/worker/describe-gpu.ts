@@ -16,7 +16,7 @@ export function describeGpu({ device, info }: Gpu): GpuDescription {
 }
 
 /** "Firefox 153" from a user agent string; newer names come before those they pretend to be. */
-function browserName(userAgent: string): string {
+export function browserName(userAgent: string): string {
   for (const [pattern, name] of [
     [/Edg\/(\d+)/, "Edge"],
     [/Firefox\/(\d+)/, "Firefox"],

@@ -14,7 +14,7 @@ import { startSession } from "./session.ts";
 import { state } from "./state.ts";
 
 const FORM_PHASES = new Set(["form", "refused", "left"]);
-const WORK_PHASES = new Set(["joining", "idle", "loading", "training", "paused", "disconnected"]);
+const WORK_PHASES = new Set(["joining", "idle", "loading", "tuning", "training", "paused", "disconnected"]);
 
 function WorkerPage() {
   const { phase, problem } = state.value;

@@ -56,7 +56,7 @@ export function startSession(): void {
     );
     return;
   }
-  toTrainer({ type: "start" });
+  toTrainer({ type: "start", tune: new URLSearchParams(location.search).get("tune") !== "off" });
 }
 
 /** Joins `site`; `name` is what people call this machine. */
@@ -219,6 +219,9 @@ function fromTrainer(message: FromTrainer): void {
     });
   } else if (message.type === "needs") {
     update({ stageBytes: message.stageBytes });
+  } else if (message.type === "tuning") {
+    // A search goes on to its end, also when its generation has ended.
+    if (assignment) update({ phase: message.searching ? "tuning" : "loading" });
   } else if (message.type === "frame") {
     sending.push(
       switchboard!

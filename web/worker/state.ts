@@ -5,8 +5,8 @@ import type { ByteCounts, Gpu } from "../../core/protocol/control.ts";
 /**
  * checking: looking for a GPU; unsupported: there is none to use; form: waits for a site and token;
  * joining: talking to the server; idle: joined, no run; loading: fetching a stage and opening links;
- * training; paused: by the person at this page; refused: the server said no; left: by the person;
- * disconnected: the server is gone, trying again.
+ * tuning: searching for the kernels that are fastest at it; training; paused: by the person at this page;
+ * refused: the server said no; left: by the person; disconnected: the server is gone, trying again.
  */
 export type Phase =
   | "checking"
@@ -15,6 +15,7 @@ export type Phase =
   | "joining"
   | "idle"
   | "loading"
+  | "tuning"
   | "training"
   | "paused"
   | "refused"

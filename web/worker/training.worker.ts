@@ -2,17 +2,19 @@
 // orders one after the other. Peer connections and the control socket stay on the page (session.ts), because a
 // data channel made by a library cannot be moved here.
 import type { Tokens } from "../../core/data/batch.ts";
-import { stageBytes, stageSpecOf } from "../../core/plan/memory.ts";
+import { stageBytes, stageSpecOf, type StageSpec } from "../../core/plan/memory.ts";
 import { positionOf } from "../../core/plan/plan.ts";
 import type { TokenSource } from "../../core/protocol/control.ts";
 import { DoesNotFit, openGpu, type Gpu } from "../engine/device.ts";
 import { Stage } from "../engine/stage.ts";
+import { tuningFor } from "../engine/tuning.ts";
 import { BlobClient } from "./blobs.ts";
 import { Channel } from "./channel.ts";
 import { describeGpu } from "./describe-gpu.ts";
 import { GenerationEnded } from "./mailbox.ts";
 import { loadState, saveState } from "./stage-state.ts";
 import { Trainer, type Assignment } from "./trainer.ts";
+import { tune } from "./tune.ts";
 import type { FromTrainer, ToTrainer, TrainerReport } from "./worker-messages.ts";
 
 type OrderMessage = Extract<ToTrainer, { type: "order" }>["order"];
@@ -27,6 +29,8 @@ interface Generation {
 }
 
 let gpu: Gpu | null = null;
+/** Whether to search for faster kernels than the table's. */
+let searches = true;
 let self = "";
 let blobs = new BlobClient("");
 let generation: Generation | null = null;
@@ -34,8 +38,10 @@ let generation: Generation | null = null;
 let orders: Promise<void> = Promise.resolve();
 
 addEventListener("message", ({ data }: MessageEvent<ToTrainer>) => {
-  if (data.type === "start") void start();
-  else if (data.type === "joined") {
+  if (data.type === "start") {
+    searches = data.tune;
+    void start();
+  } else if (data.type === "joined") {
     self = data.worker;
     blobs = new BlobClient(data.token);
   } else if (data.type === "order") take(data.order);
@@ -129,7 +135,7 @@ async function load(current: Generation): Promise<void> {
   const spec = stageSpecOf(config, plan.replicas[position.replica]!, position.stage);
   const { range } = spec;
   post({ type: "needs", stageBytes: stageBytes(spec) });
-  const [stage, tokens] = await Promise.all([Stage.create(gpu!, spec), loadTokens(assignment.tokens)]);
+  const [stage, tokens] = await Promise.all([createStage(gpu!, spec), loadTokens(assignment.tokens)]);
   if (current !== generation) {
     stage.destroy();
     return;
@@ -139,6 +145,11 @@ async function load(current: Generation): Promise<void> {
   current.trainer = new Trainer({ self, assignment, range, stage, slots: spec.slots, channel, tokens });
   current.save = () => saveState(stage, range, config.model, blobs);
   report({ type: "prepared", generation: assignment.generation, stageBytes: stageBytes(spec) });
+}
+
+async function createStage(gpu: Gpu, spec: StageSpec): Promise<Stage> {
+  const onSearch = (searching: boolean) => post({ type: "tuning", searching });
+  return Stage.create(gpu, spec, searches ? await tune(gpu, spec, onSearch) : tuningFor(gpu));
 }
 
 async function loadTokens({

@@ -12,8 +12,8 @@ export type TrainerReport = WithoutBytes<
 >;
 
 export type ToTrainer =
-  /** Find a GPU; answered with `gpu` or `unsupported`. */
-  | { type: "start" }
+  /** Find a GPU; answered with `gpu` or `unsupported`. `tune`: search for the fastest kernels before training. */
+  | { type: "start"; tune: boolean }
   | { type: "joined"; worker: string; token: string }
   | { type: "order"; order: Extract<WorkerMessage, { generation: number }> }
   | { type: "frame"; from: string; frame: ArrayBuffer }
@@ -27,5 +27,7 @@ export type FromTrainer =
   | { type: "lost"; reason: string }
   /** GPU memory that the stage just assigned will take. */
   | { type: "needs"; stageBytes: number }
+  /** A search for the fastest kernels began, or ended. */
+  | { type: "tuning"; searching: boolean }
   | { type: "report"; report: TrainerReport }
   | { type: "frame"; to: string; frame: ArrayBuffer };

@@ -9,6 +9,7 @@ export const PHASES: Readonly<Record<Phase, { readonly words: string; readonly t
   joining: { words: "Joining", tone: "calm" },
   idle: { words: "Waiting for a run", tone: "calm" },
   loading: { words: "Loading its part of the model", tone: "busy" },
+  tuning: { words: "Tuning kernels", tone: "busy" },
   training: { words: "Training", tone: "busy" },
   paused: { words: "Paused", tone: "calm" },
   refused: { words: "Refused", tone: "wrong" },

@@ -3,11 +3,12 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import { openAttentionContest } from "../../web/engine/attention-contest.ts";
 import { attempt } from "../../web/engine/attempt.ts";
+import { openGpu } from "../../web/engine/device.ts";
 import type { MatmulVariant, Product } from "../../web/engine/matmul.ts";
 import { openProductContest, ProductChecks } from "../../web/engine/product-contest.ts";
 import { Budget, search } from "../../web/engine/search.ts";
 import { NOTHING_KNOWN, TuningRecord, type KnownTuning } from "../../web/engine/tuning-record.ts";
-import { gpu } from "./device.ts";
+import { gpu, instance } from "./device.ts";
 
 const registers = { kind: "registers", rows: 4, quads: 2, rowGroups: 16, shares: false } as const;
 const tn: Product = { layout: "tn", M: 70, N: 12, K: 9 };
@@ -30,6 +31,18 @@ describe("a contest of products", () => {
     await search([{ key: "tn", open }], record, new Budget(1e9));
     expect(["table", "taller"]).toContain(record.best("tn"));
     expect(saved).toEqual({ best: { tn: record.best("tn") }, bad: ["wrong", "broken"], trying: null });
+  });
+
+  test("ends with the device, and leaves the mark of who was being tried", async () => {
+    const doomed = await openGpu(instance);
+    let saved: KnownTuning = NOTHING_KNOWN;
+    const record = new TuningRecord(NOTHING_KNOWN, async (known) => {
+      saved = known;
+      if (known.trying === "taller") doomed.device.destroy();
+    });
+    const open = () => openProductContest(doomed, tn, new ProductChecks(doomed), candidates);
+    await expect(search([{ key: "tn", open }], record, new Budget(1e9))).rejects.toThrow();
+    expect(saved).toEqual({ best: {}, bad: [], trying: "taller" });
   });
 
   test.each(["nt", "nn"] as const)("checks the epilogues of %s", async (layout) => {

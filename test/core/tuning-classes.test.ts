@@ -2,11 +2,11 @@
 import { describe, expect, test } from "vitest";
 import { stageRange } from "../../core/model/parameters.ts";
 import { attentionMemory } from "../../web/engine/attention.ts";
-import { autotune, isTuned, tunedFor } from "../../web/engine/autotune.ts";
-import { attentionCandidates, matmulCandidates } from "../../web/engine/candidates.ts";
+import { autotune, isTuned, tunedFor } from "../../web/engine/autotune/autotune.ts";
+import { attentionCandidates, matmulCandidates } from "../../web/engine/autotune/candidates.ts";
 import type { Product } from "../../web/engine/matmul.ts";
-import { productClass, shapeClasses } from "../../web/engine/shape-classes.ts";
-import { NOTHING_KNOWN, TuningRecord, type KnownTuning } from "../../web/engine/tuning-record.ts";
+import { productClass, shapeClasses } from "../../web/engine/autotune/shape-classes.ts";
+import { NOTHING_KNOWN, TuningRecord, type KnownTuning } from "../../web/engine/autotune/tuning-record.ts";
 import { tuningFor } from "../../web/engine/tuning.ts";
 import { fakeGpu } from "../fixtures/gpus.ts";
 import { smallModel } from "../fixtures/models.ts";

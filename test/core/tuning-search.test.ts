@@ -1,7 +1,7 @@
 // The search for the fastest candidate: who wins, what is remembered, and when it ends. Candidates and clock are made up.
 import { describe, expect, test } from "vitest";
-import { Budget, fastest, search, type Contender, type Entry } from "../../web/engine/search.ts";
-import { NOTHING_KNOWN, TuningRecord, type KnownTuning } from "../../web/engine/tuning-record.ts";
+import { Budget, fastest, search, type Contender, type Entry } from "../../web/engine/autotune/search.ts";
+import { NOTHING_KNOWN, TuningRecord, type KnownTuning } from "../../web/engine/autotune/tuning-record.ts";
 
 class Clock {
   ms = 0;

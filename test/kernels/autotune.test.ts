@@ -1,13 +1,13 @@
 // Contests on a real device: candidates that are right pass and are timed, others are found out. Who wins is not
 // asserted: that is a matter of time, and of test/core/tuning-search.test.ts.
 import { describe, expect, onTestFinished, test } from "vitest";
-import { openAttentionContest } from "../../web/engine/attention-contest.ts";
-import { attempt } from "../../web/engine/attempt.ts";
+import { openAttentionContest } from "../../web/engine/autotune/attention-contest.ts";
+import { attempt } from "../../web/engine/autotune/attempt.ts";
 import { openGpu } from "../../web/engine/device.ts";
 import type { MatmulVariant, Product } from "../../web/engine/matmul.ts";
-import { openProductContest, ProductChecks } from "../../web/engine/product-contest.ts";
-import { Budget, search } from "../../web/engine/search.ts";
-import { NOTHING_KNOWN, TuningRecord, type KnownTuning } from "../../web/engine/tuning-record.ts";
+import { openProductContest, ProductChecks } from "../../web/engine/autotune/product-contest.ts";
+import { Budget, search } from "../../web/engine/autotune/search.ts";
+import { NOTHING_KNOWN, TuningRecord, type KnownTuning } from "../../web/engine/autotune/tuning-record.ts";
 import { gpu, instance } from "./device.ts";
 
 const registers = { kind: "registers", rows: 4, quads: 2, rowGroups: 16, shares: false } as const;

@@ -1,7 +1,7 @@
 // The record of searches: found again from IndexedDB, which Node does not have and a browser may refuse.
 import { describe, expect, test } from "vitest";
 import { set, createStore } from "idb-keyval";
-import { Budget, search, type Contender } from "../../web/engine/search.ts";
+import { Budget, search, type Contender } from "../../web/engine/autotune/search.ts";
 import { openTuningRecord, tuningKey } from "../../web/worker/tuning-store.ts";
 import { fakeGpu } from "../fixtures/gpus.ts";
 

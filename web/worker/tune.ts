@@ -1,6 +1,6 @@
 // The tuning of a stage on this machine: what is known from before, and what a search finds where that is not enough.
 import type { StageSpec } from "../../core/plan/memory.ts";
-import { autotune, isTuned, tunedFor } from "../engine/autotune.ts";
+import { autotune, isTuned, tunedFor } from "../engine/autotune/autotune.ts";
 import type { Gpu } from "../engine/device.ts";
 import type { Tuning } from "../engine/tuning.ts";
 import { openTuningRecord, tuningKey } from "./tuning-store.ts";

@@ -4,7 +4,7 @@ import { createStore, get, set } from "idb-keyval";
 import { z } from "zod";
 import type { Gpu } from "../engine/device.ts";
 import { kernelHash } from "../engine/kernels.ts";
-import { NOTHING_KNOWN, TuningRecord, type KnownTuning } from "../engine/tuning-record.ts";
+import { NOTHING_KNOWN, TuningRecord, type KnownTuning } from "../engine/autotune/tuning-record.ts";
 import { browserName } from "./describe-gpu.ts";
 
 const Known: z.ZodType<KnownTuning> = z.strictObject({

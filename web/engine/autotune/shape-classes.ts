@@ -1,12 +1,12 @@
 // The shape classes of a stage: what it multiplies and attends to, with sizes rounded so that what was measured
 // for one model serves others like it.
-import { headWidth, ownedSegment, ownedTensors, parameterSpace } from "../../core/model/parameters.ts";
-import type { StageSpec } from "../../core/plan/memory.ts";
-import type { AttentionShape } from "./attention.ts";
-import type { Gpu } from "./device.ts";
-import type { Product } from "./matmul.ts";
-import { StageOperations } from "./stage-operations.ts";
-import { tuningFor } from "./tuning.ts";
+import { headWidth, ownedSegment, ownedTensors, parameterSpace } from "../../../core/model/parameters.ts";
+import type { StageSpec } from "../../../core/plan/memory.ts";
+import type { AttentionShape } from "../attention.ts";
+import type { Gpu } from "../device.ts";
+import type { Product } from "../matmul.ts";
+import { StageOperations } from "../stage-operations.ts";
+import { tuningFor } from "../tuning.ts";
 
 interface Class {
   /** The same for shapes of about the same size. */

@@ -1,18 +1,18 @@
 // The contest of a class of matrix products.
-import { matmul as referenceProduct } from "../../core/model/reference/matmul.ts";
-import { swiglu, swigluBackward } from "../../core/model/reference/swiglu.ts";
-import { inFours } from "../../core/plan/memory.ts";
-import { Random } from "../../core/random.ts";
+import { matmul as referenceProduct } from "../../../core/model/reference/matmul.ts";
+import { swiglu, swigluBackward } from "../../../core/model/reference/swiglu.ts";
+import { inFours } from "../../../core/plan/memory.ts";
+import { Random } from "../../../core/random.ts";
 import { solves, type Problem } from "./attempt.ts";
 import { matmulCandidates, type Candidate } from "./candidates.ts";
 import { openContest } from "./contest.ts";
-import type { Gpu } from "./device.ts";
-import { matmul, type MatmulVariant, type Product } from "./matmul.ts";
-import { multiply } from "./multiply.ts";
-import { sumParts } from "./operations.ts";
+import type { Gpu } from "../device.ts";
+import { matmul, type MatmulVariant, type Product } from "../matmul.ts";
+import { multiply } from "../multiply.ts";
+import { sumParts } from "../operations.ts";
 import { columns, sideBySide, uniform } from "./sample-arrays.ts";
 import type { Contest } from "./search.ts";
-import { tuningFor } from "./tuning.ts";
+import { tuningFor } from "../tuning.ts";
 
 type Layout = Product["layout"];
 

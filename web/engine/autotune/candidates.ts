@@ -1,9 +1,9 @@
 // The variants worth trying on a GPU, the table's first, each with the name it is remembered by.
 // Not here: which of them is fastest (search.ts).
-import { attentionMemory, type AttentionVariant } from "./attention.ts";
-import type { Gpu } from "./device.ts";
-import type { MatmulVariant, Product } from "./matmul.ts";
-import { tuningFor } from "./tuning.ts";
+import { attentionMemory, type AttentionVariant } from "../attention.ts";
+import type { Gpu } from "../device.ts";
+import type { MatmulVariant, Product } from "../matmul.ts";
+import { tuningFor } from "../tuning.ts";
 
 export interface Candidate<Variant> {
   /** Of the variant and of the kernel it belongs to: what is wrong in one layout may be right in another. */

@@ -2,14 +2,14 @@
 import {
   attention as reference,
   attentionBackward as referenceBackward,
-} from "../../core/model/reference/attention.ts";
-import { Random } from "../../core/random.ts";
+} from "../../../core/model/reference/attention.ts";
+import { Random } from "../../../core/random.ts";
 import { solves, type Buffers, type Problem } from "./attempt.ts";
-import { attention, attentionBackward, type AttentionShape, type AttentionVariant } from "./attention.ts";
+import { attention, attentionBackward, type AttentionShape, type AttentionVariant } from "../attention.ts";
 import { attentionCandidates, type Candidate } from "./candidates.ts";
 import { openContest } from "./contest.ts";
-import type { Gpu } from "./device.ts";
-import type { Operation } from "./program.ts";
+import type { Gpu } from "../device.ts";
+import type { Operation } from "../program.ts";
 import { columns, sideBySide, uniform } from "./sample-arrays.ts";
 import type { Contest } from "./search.ts";
 import { attentionMultiplications } from "./shape-classes.ts";

@@ -1,9 +1,9 @@
 // Trying out what may not work on this GPU, and whether it computes what it should. For the search (search.ts): a
 // kernel that a stage runs is known to work.
-import type { Gpu } from "./device.ts";
-import { KernelRegistry, ShaderError } from "./kernels.ts";
-import { Program, type Binding, type Operation } from "./program.ts";
-import { mapped } from "./readback.ts";
+import type { Gpu } from "../device.ts";
+import { KernelRegistry, ShaderError } from "../kernels.ts";
+import { Program, type Binding, type Operation } from "../program.ts";
+import { mapped } from "../readback.ts";
 
 const ERRORS: readonly GPUErrorFilter[] = ["validation", "out-of-memory", "internal"];
 

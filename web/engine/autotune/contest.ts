@@ -2,10 +2,10 @@
 // as much of it as a short dispatch does. Not here: who is timed when and who wins (search.ts).
 import { attempt, type Buffers } from "./attempt.ts";
 import type { Candidate } from "./candidates.ts";
-import type { Gpu } from "./device.ts";
-import { KernelRegistry } from "./kernels.ts";
-import { hasTimestamps, timePasses } from "./profile.ts";
-import { Program, type Operation } from "./program.ts";
+import type { Gpu } from "../device.ts";
+import { KernelRegistry } from "../kernels.ts";
+import { hasTimestamps, timePasses } from "../profile.ts";
+import { Program, type Operation } from "../program.ts";
 import type { Contender, Contest } from "./search.ts";
 
 /** What a contest knows of a kind of kernel. */

@@ -1,5 +1,5 @@
 // Arrays for checking kernels: random values, and matrices cut into columns and put side by side.
-import type { Random } from "../../core/random.ts";
+import type { Random } from "../../../core/random.ts";
 
 /** In [-1, 1), each exact in f32: what a kernel and its reference can both start from. */
 export function uniform(random: Random, length: number): Float64Array {

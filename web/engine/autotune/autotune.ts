@@ -1,14 +1,14 @@
 // Autotuning a stage: what the table says, overlaid with what searches on this machine have found.
 // Not here: the order and the rules of a search (search.ts), where the record is kept (web/worker/tuning-store.ts).
-import type { StageSpec } from "../../core/plan/memory.ts";
+import type { StageSpec } from "../../../core/plan/memory.ts";
 import { openAttentionContest } from "./attention-contest.ts";
 import { attentionCandidates, matmulCandidates, type Candidate } from "./candidates.ts";
-import type { Gpu } from "./device.ts";
+import type { Gpu } from "../device.ts";
 import { openProductContest, ProductChecks } from "./product-contest.ts";
 import { Budget, search } from "./search.ts";
 import { attentionClass, attentionShape, productClass, shapeClasses } from "./shape-classes.ts";
 import type { TuningRecord } from "./tuning-record.ts";
-import { isSoftware, tuningFor, type Tuning } from "./tuning.ts";
+import { isSoftware, tuningFor, type Tuning } from "../tuning.ts";
 
 /** Whether there is nothing to search for. A software adapter has its entry in the table, and is slow to search on. */
 export function isTuned(gpu: Gpu, spec: StageSpec, record: TuningRecord): boolean {

@@ -18,6 +18,7 @@ const VARIANTS: (readonly [string, MatmulVariant])[] = [
   ["registers 4 x 16", { ...registers, rows: 4, quads: 4 }],
   ["registers 8 x 8", registers],
   ["shared in quads 16 x 8", { ...registers, rows: 16, rowGroups: 4, shares: true }],
+  ["shared in quads 32 x 8", { ...registers, rows: 32, rowGroups: 2, shares: true }],
   ["tiled 8 x 8", { kind: "tiled", rows: 8, quads: 2, side: 8 }],
   ["tiled 4 x 8, 256 invocations", { kind: "tiled", rows: 4, quads: 2, side: 16 }],
 ];

@@ -72,8 +72,6 @@ export function attentionBackward(
   buffers: Record<"qkv" | "out" | "logsumexp" | "dout" | "delta" | "dqkv", Binding>,
 ): Operation[] {
   const { qkv, out, logsumexp, dout, delta, dqkv } = buffers;
-  // Keys and values hold four arrays of rows where queries hold three: half as many rows at a time.
-  const fewer = { ...variant, rows: Math.max(1, variant.rows / 2) };
   return [
     {
       kernel: attentionKernel("query_backward", variant, shape),
@@ -81,9 +79,9 @@ export function attentionBackward(
       workgroups: workgroups(variant, shape, shape.H),
     },
     {
-      kernel: attentionKernel("key_value_backward", fewer, shape),
+      kernel: attentionKernel("key_value_backward", variant, shape),
       bindings: { 0: qkv, 4: logsumexp, 5: dout, 7: dqkv, 8: delta },
-      workgroups: workgroups(fewer, shape, shape.G),
+      workgroups: workgroups(variant, shape, shape.G),
     },
   ];
 }

@@ -46,8 +46,11 @@ export function tuningFor(gpu: Gpu): Tuning {
  */
 function softwareTuning({ device }: Gpu): Tuning {
   const shares = device.features.has("subgroups");
+  const tile = { kind: "registers", rows: 16, quads: shares ? 2 : 4, rowGroups: 4, shares } as const;
   return {
-    matmul: () => ({ kind: "registers", rows: 16, quads: shares ? 2 : 4, rowGroups: 4, shares }),
+    // Taller tiles take longer to compile than small products would save.
+    matmul: ({ M, N, K }) =>
+      shares && M * N * K >= LARGE_PRODUCT ? { ...tile, rows: 32, rowGroups: 2 } : tile,
     attention: (headWidth) => ({
       rows: headWidth > 64 ? 1 : headWidth > 32 ? 2 : 4,
       rowGroups: 1,
@@ -79,6 +82,8 @@ function hardwareTuning({ device, info }: Gpu): Tuning {
   };
 }
 
+/** Multiplications from which on a product is worth a pipeline of its own. */
+const LARGE_PRODUCT = 2 ** 23;
 /** What a small integrated GPU reaches, FLOP/s. */
 const SLOWEST_FLOPS = 100e9;
 /** Fewer workgroups than this leave cores of a large GPU idle. */

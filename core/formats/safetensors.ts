@@ -2,6 +2,7 @@
 // ranges, then the raw bytes. Source: the format's specification in the safetensors project.
 // Reads F32, F16 and BF16 as f32; writes F32. Not here: what the tensors mean (huggingface.ts).
 import { z } from "zod";
+import { halfToFloat } from "./half.ts";
 
 const HeaderEntry = z.object({
   dtype: z.string(),
@@ -109,14 +110,4 @@ function decodeValues(name: string, dtype: string, bytes: Uint8Array): Float32Ar
   }
   if (dtype === "F16") return Float32Array.from(new Uint16Array(copy), halfToFloat);
   throw new SafetensorsError(`tensor '${name}' has dtype ${dtype}; F32, F16 and BF16 can be read`);
-}
-
-/** IEEE 754 binary16 bits to a number. */
-function halfToFloat(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }

@@ -1,6 +1,7 @@
 // A run's configuration: one JSON file, one zod schema, types inferred from it.
 // Not here: anything about the machines of a run (core/plan) or its messages (core/protocol).
 import { z } from "zod";
+import { CODECS } from "../reduce/codec.ts";
 
 const count = z.number().int().positive();
 const positive = z.number().positive();
@@ -53,7 +54,7 @@ export const OptimizerConfig = z.strictObject({
 export type OptimizerConfig = z.infer<typeof OptimizerConfig>;
 
 export const StrategyConfig = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("sync"), gradients: z.literal("f32") }),
+  z.strictObject({ kind: z.literal("sync"), gradients: z.enum(CODECS) }),
 ]);
 
 export const RunConfig = z
@@ -72,7 +73,7 @@ export const RunConfig = z
     microbatch: count,
     steps: count,
     strategy: StrategyConfig,
-    activations: z.literal("f32"),
+    activations: z.enum(CODECS),
     recompute: z.boolean().default(false),
     stages: z.union([z.literal("auto"), count], "use 'auto' or a whole number of stages"),
     checkpointEvery: count,

@@ -2,13 +2,12 @@
 // counts of the channels are held against. Headers, parameters and heartbeats are not in it.
 import type { RunConfig } from "../model/config.ts";
 import { windowCount } from "../data/batch.ts";
+import { encodedBytes } from "../reduce/codec.ts";
 import type { Plan } from "./plan.ts";
 
-const BYTES_PER_VALUE = 4;
-
 /** One microbatch's activations [B, T, C] on one hop. */
-export function microbatchBytes({ microbatch: B, model }: RunConfig): number {
-  return B * model.context * model.width * BYTES_PER_VALUE;
+export function microbatchBytes({ microbatch: B, model, activations }: RunConfig): number {
+  return encodedBytes(activations, B * model.context * model.width);
 }
 
 /** A training step: every microbatch crosses each hop of its replica once forward and once backward. */
@@ -32,7 +31,7 @@ export function validationActivationBytes(config: RunConfig, plan: Plan, tokens:
 /** A sample of `tokens` tokens from the first replica: the rows of one sequence, forward only. */
 export function sampleActivationBytes(config: RunConfig, plan: Plan, prompt: number, tokens: number): number {
   const { context: T, width: C } = config.model;
-  let rows = 0;
-  for (let i = 0; i < tokens; i++) rows += Math.min(T, prompt + i);
-  return rows * C * BYTES_PER_VALUE * (plan.replicas[0]!.stages.length - 1);
+  let bytes = 0;
+  for (let i = 0; i < tokens; i++) bytes += encodedBytes(config.activations, Math.min(T, prompt + i) * C);
+  return bytes * (plan.replicas[0]!.stages.length - 1);
 }

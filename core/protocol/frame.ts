@@ -28,7 +28,8 @@ export const FRAME_KINDS = {
 } as const;
 export type FrameKind = keyof typeof FRAME_KINDS;
 
-export const DTYPES = { f32: 0, u32: 1 } as const;
+/** u32, or how f32 values were encoded (core/reduce/codec.ts). */
+export const DTYPES = { f32: 0, u32: 1, f16: 2, int8: 3 } as const;
 export type Dtype = keyof typeof DTYPES;
 
 /** A decoded frame. `payload` is a view into the received buffer. All numbers are unsigned 32-bit. */

@@ -11,11 +11,15 @@ import {
   type Segment,
 } from "../model/parameters.ts";
 import { share } from "../plan/partition.ts";
+import type { Codec } from "./codec.ts";
 import { leadReplicas, positionOf, type Plan, type Replica } from "../plan/plan.ts";
 
-/** Moves f32 values of one step between workers. A segment's offset tells apart what one worker sends. */
+/** Moves values of one step between workers. A segment's offset tells apart what one worker sends. */
 export interface SegmentTransport {
-  send(to: string, kind: "reduce" | "result", offset: number, values: Float32Array): void;
+  /** They arrive as the codec leaves them; by default as they are. */
+  send(to: string, kind: "reduce" | "result", offset: number, values: Float32Array, codec?: Codec): void;
+  /** Sends a result, encoded once, to each of `to`; returns what they will decode, for the sender to use as well. */
+  publish(to: readonly string[], offset: number, values: Float32Array, codec: Codec): Float32Array;
   receive(from: string, kind: "reduce" | "result", offset: number): Promise<Float32Array>;
 }
 
@@ -28,7 +32,8 @@ interface Holding {
  * Sums `gradient` in place over all replicas. Every worker of the plan calls this for the same step.
  *
  * Sums are taken in plan order in f32, whatever order they arrive in, and each sum is taken on one worker and
- * copied to the others, so all replicas end with bit-identical values.
+ * copied to the others, so all replicas end with bit-identical values. Between sites terms and sums travel as
+ * `codec`; who takes a sum goes on with what the others decode of it.
  *
  * @param gradient values of the segment that `worker` owns, [segment.end - segment.start]
  */
@@ -37,6 +42,7 @@ export async function sumOverReplicas(
   plan: Plan,
   worker: string,
   gradient: Float32Array,
+  codec: Codec,
   transport: SegmentTransport,
 ): Promise<void> {
   const space = parameterSpace(model);
@@ -68,7 +74,7 @@ export async function sumOverReplicas(
   const leadHoldings = leads.map(holdings);
   await Promise.all(
     commonSegments(leadHoldings, mine).map((segment) =>
-      sumAcrossSites(leadHoldings, worker, segment, slice, transport),
+      sumAcrossSites(leadHoldings, worker, segment, slice, codec, transport),
     ),
   );
 
@@ -83,6 +89,7 @@ async function sumAcrossSites(
   worker: string,
   segment: Segment,
   slice: (segment: Segment) => Float32Array,
+  codec: Codec,
   transport: SegmentTransport,
 ): Promise<void> {
   const parts = leads.map((holdings, i) => ({
@@ -94,7 +101,9 @@ async function sumAcrossSites(
   }));
   const own = parts.find(({ owner }) => owner === worker)!;
   const others = parts.filter((part) => part !== own);
-  for (const part of others) transport.send(part.owner, "reduce", part.segment.start, slice(part.segment));
+  for (const part of others) {
+    transport.send(part.owner, "reduce", part.segment.start, slice(part.segment), codec);
+  }
 
   const terms = await Promise.all(
     parts.map((part) =>
@@ -105,7 +114,8 @@ async function sumAcrossSites(
   sum.set(terms[0]!);
   for (const term of terms.slice(1)) add(sum, term);
 
-  for (const part of others) transport.send(part.owner, "result", own.segment.start, sum);
+  const owners = others.map(({ owner }) => owner);
+  sum.set(transport.publish(owners, own.segment.start, sum, codec));
   await Promise.all(
     others.map(async (part) => {
       slice(part.segment).set(await transport.receive(part.owner, "result", part.segment.start));

@@ -7,7 +7,6 @@ import { matmulFlops, stepFlops } from "../bench/flops.ts";
 import { productIsWrong } from "../bench/freivalds.ts";
 import { duration, renderBenchmarks } from "../bench/markdown.ts";
 import type { Result, Row } from "../bench/result.ts";
-import { toHalves } from "../bench/contenders/halves.ts";
 import { median } from "../bench/statistics.ts";
 import { smallModel } from "../fixtures/models.ts";
 
@@ -105,12 +104,4 @@ test("that there are no figures of a GPU is said as long as it is so", () => {
   expect(renderBenchmarks([software, result(rows, { adapter: "nvidia hopper" })])).not.toContain(
     "no GPU was to be had",
   );
-});
-
-test("halves are exact or refused", () => {
-  const exact = Float32Array.of(0, -0, 1, -2, 0.5, 65504, 2 ** -14, 1 + 2 ** -10);
-  expect([...toHalves(exact)]).toEqual([0, 0x8000, 0x3c00, 0xc000, 0x3800, 0x7bff, 0x0400, 0x3c01]);
-  for (const value of [0.1, 65536, 2 ** -15, Infinity]) {
-    expect(() => toHalves(Float32Array.of(value))).toThrow(/not exact in f16/);
-  }
 });

@@ -39,3 +39,42 @@ describe.each([
     }
   });
 });
+
+test("activations in f16 and int8 take a half and a quarter of the bytes, and the losses stay close", async () => {
+  const config = tinyConfig();
+  const run = async (activations: RunConfig["activations"], sites: string) => {
+    const events = await localRun({ ...config, activations }, sites, data);
+    const { siteBytesBy, activationBytesNeeded } = eventsOf(events, "done")[0]!;
+    return {
+      losses: eventsOf(events, "step").map(({ loss }) => loss),
+      sent: (siteBytesBy.activation ?? 0) + (siteBytesBy.gradient ?? 0),
+      needed: activationBytesNeeded,
+    };
+  };
+  const alone = await run("f32", "a:1");
+  const full = await run("f32", "a:2");
+  for (const [activations, closeness, share] of [
+    ["f16", 1e-3, 1 / 2],
+    ["int8", 2e-2, 1 / 4],
+  ] as const) {
+    const { losses, sent, needed } = await run(activations, "a:2");
+    expect(largestDifference(alone.losses, losses), activations).toBeLessThan(closeness);
+    expect(needed / full.needed / share).toBeCloseTo(1, 2);
+    expect(sent).toBeGreaterThanOrEqual(needed);
+    // Tiny tensors: headers count for more than in a real run.
+    expect(sent / needed).toBeLessThan(1.1);
+  }
+});
+
+test("gradients in int8 between sites take a quarter of the bytes, and the losses stay close", async () => {
+  const config = tinyConfig();
+  const run = async (gradients: RunConfig["strategy"]["gradients"], sites: string) => {
+    const events = await localRun({ ...config, strategy: { kind: "sync", gradients } }, sites, data);
+    const { wideBytes } = eventsOf(events, "done")[0]!;
+    return { losses: eventsOf(events, "step").map(({ loss }) => loss), wideBytes };
+  };
+  const full = await run("f32", "a:1,b:1");
+  const { losses, wideBytes } = await run("int8", "a:1,b:2");
+  expect(largestDifference(full.losses, losses)).toBeLessThan(1e-2);
+  expect(wideBytes / full.wideBytes).toBeLessThan(0.27);
+});

@@ -1,7 +1,14 @@
 // One generation's way of sending tensors to other workers and waiting for theirs, by meaning rather than by
 // frame header. Not here: the links that carry the frames (web/link), which live on the page.
 import type { SegmentTransport } from "../../core/reduce/hierarchy.ts";
-import { decodeFrame, encodeFrame, type FrameKind } from "../../core/protocol/frame.ts";
+import {
+  decodeFrame,
+  encodeFrame,
+  FrameError,
+  type Dtype,
+  type FrameKind,
+} from "../../core/protocol/frame.ts";
+import { decode, encode, type Codec } from "../../core/reduce/codec.ts";
 import { Mailbox } from "./mailbox.ts";
 
 type Post = (to: string, frame: ArrayBuffer) => void;
@@ -30,14 +37,27 @@ export class Channel {
     if (frame.run === this.#run && frame.generation === this.#generation) this.#mailbox.deliver(from, frame);
   }
 
+  /** `shape`: up to three dimensions, by default all values in one. */
   send(
     to: string,
     kind: FrameKind,
     place: Place,
     values: Float32Array | Uint32Array,
-    shape?: number[],
+    { shape = [values.length], codec = "f32" }: { shape?: readonly number[]; codec?: Codec } = {},
   ): void {
-    const [a, b, c] = shape ?? [values.length];
+    const dtype = values instanceof Float32Array ? codec : "u32";
+    const payload = values instanceof Float32Array ? encode(codec, values) : values;
+    this.#sendEncoded(to, kind, place, dtype, payload, shape);
+  }
+
+  #sendEncoded(
+    to: string,
+    kind: FrameKind,
+    place: Place,
+    dtype: Dtype,
+    payload: ArrayBufferView,
+    [a, b, c]: readonly number[],
+  ): void {
     const frame = encodeFrame({
       kind,
       run: this.#run,
@@ -45,17 +65,19 @@ export class Channel {
       step: place.step,
       microbatch: place.microbatch ?? 0,
       segment: place.segment ?? 0,
-      dtype: values instanceof Float32Array ? "f32" : "u32",
+      dtype,
       shape: [a ?? 0, b ?? 0, c ?? 0],
-      payload: values,
+      payload,
     });
     this.#post(to, frame);
   }
 
-  /** The f32 values of the frame. @throws GenerationEnded */
+  /** The f32 values of the frame, however they were encoded. @throws GenerationEnded, FrameError */
   async receive(from: string, kind: FrameKind, place: Place): Promise<Float32Array> {
-    const { payload } = await this.#receive(from, kind, place);
-    return new Float32Array(payload.buffer, payload.byteOffset, payload.byteLength / 4);
+    const { payload, dtype, shape } = await this.#receive(from, kind, place);
+    if (dtype === "u32") throw new FrameError(`a ${kind} frame holds whole numbers`);
+    const count = shape.reduce((product, dimension) => product * (dimension || 1), 1);
+    return decode(dtype, payload, payload.length > 0 ? count : 0);
   }
 
   /** The single u32 of a token frame. @throws GenerationEnded */
@@ -67,7 +89,16 @@ export class Channel {
   /** The reducer's view of this channel, for one step. */
   segments(step: number): SegmentTransport {
     return {
-      send: (to, kind, offset, values) => this.send(to, kind, { step, segment: offset }, values),
+      send: (to, kind, offset, values, codec = "f32") =>
+        this.send(to, kind, { step, segment: offset }, values, { codec }),
+      publish: (to, offset, values, codec) => {
+        const payload = encode(codec, values);
+        for (const worker of to) {
+          this.#sendEncoded(worker, "result", { step, segment: offset }, codec, payload, [values.length]);
+        }
+        const { buffer, byteOffset, byteLength } = payload;
+        return decode(codec, new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength), values.length);
+      },
       receive: (from, kind, offset) => this.receive(from, kind, { step, segment: offset }),
     };
   }

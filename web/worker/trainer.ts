@@ -77,7 +77,14 @@ export class Trainer {
     await this.#foldTiedEmbedding(step);
     if (plan.replicas.length > 1) {
       const gradient = await stage.gradient();
-      await sumOverReplicas(config.model, plan, self, gradient, channel.segments(step));
+      await sumOverReplicas(
+        config.model,
+        plan,
+        self,
+        gradient,
+        config.strategy.gradients,
+        channel.segments(step),
+      );
       stage.setGradient(gradient, stage.segment.start);
     }
     const sums = await stage.sums();
@@ -140,7 +147,10 @@ export class Trainer {
       stage.evaluate(0, input);
       if (this.#next) {
         const output = await stage.output(0);
-        channel.send(this.#next, "activation", place, output.subarray(0, rows * C), [1, rows, C]);
+        channel.send(this.#next, "activation", place, output.subarray(0, rows * C), {
+          shape: [1, rows, C],
+          codec: assignment.config.activations,
+        });
       }
       if (range.head) {
         const token = sampleToken(await stage.logits(rows - 1), temperature, random);
@@ -205,9 +215,12 @@ export class Trainer {
     step: number,
     microbatch: number,
   ): void {
-    const { microbatch: B, model } = this.#parts.assignment.config;
+    const { microbatch: B, model, activations: codec } = this.#parts.assignment.config;
     const sent = read.then((values) =>
-      this.#parts.channel.send(to, kind, { step, microbatch }, values, [B, model.context, model.width]),
+      this.#parts.channel.send(to, kind, { step, microbatch }, values, {
+        shape: [B, model.context, model.width],
+        codec,
+      }),
     );
     // A failed read is met where the slot is used next; until then it must not count as unhandled.
     sent.catch(() => {});

@@ -8,7 +8,7 @@ import { mapped } from "../../../web/engine/readback.ts";
 import { Stage } from "../../../web/engine/stage.ts";
 import { tuningFor } from "../../../web/engine/tuning.ts";
 import { workDone } from "../../../web/engine/waiting.ts";
-import { toHalves } from "./halves.ts";
+import { floatToHalf } from "../../../core/formats/half.ts";
 import { median } from "../statistics.ts";
 import type { Profile } from "../result.ts";
 import type { Contender, Matmul, MatmulProblem, StepProblem, Training } from "../contender.ts";
@@ -27,7 +27,7 @@ async function openMatmul(gpu: Gpu, { n, a, b, halves }: MatmulProblem): Promise
   const { STORAGE, COPY_SRC, COPY_DST, MAP_READ } = GPUBufferUsage;
   const upload = (values: Float32Array<ArrayBuffer>) => {
     const buffer = device.createBuffer({ size, usage: STORAGE | COPY_DST });
-    device.queue.writeBuffer(buffer, 0, halves ? toHalves(values) : values);
+    device.queue.writeBuffer(buffer, 0, halves ? Uint16Array.from(values, floatToHalf) : values);
     return buffer;
   };
   const [left, right] = [upload(a), upload(b)];

@@ -65,6 +65,22 @@ fn stage_keys(first: u32, at: Place, index: u32) {
   }
 }
 
+// Quad `at` of rows t .. t + 3 of a sequence in qkv; with STAGE, quad `q` of what is staged from row `half` on.
+fn four_of_qkv(sequence: u32, t: u32, at: u32, half: u32, q: u32, lane: u32) -> array<vec4f, 4> {
+  if (SHARES) {
+    return handed_round(qkv[(sequence + min(t + lane, T - 1)) * pitch() + at + q]);
+  }
+  var rows: array<vec4f, 4>;
+  for (var l = 0u; l < 4; l++) { // unroll
+    if (STAGE > 0) {
+      rows[l] = staged[(half + t % max(STAGE, 1) + l) * QUADS + q];
+    } else {
+      rows[l] = qkv[(sequence + min(t + l, T - 1)) * pitch() + at + q];
+    }
+  }
+  return rows;
+}
+
 @compute @workgroup_size(4 * ROW_GROUPS)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
   let at = place(group.x, H);
@@ -93,18 +109,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     // Zero, said aloud: one compiler keeps an iteration's values otherwise.
     var scores = array<vec4f, ROWS>();
     for (var q = 0u; q < QUADS; q++) { // unroll
-      var k: array<vec4f, 4>;
-      if (SHARES) {
-        k = handed_round(qkv[(at.sequence + min(t + lane, T - 1)) * pitch() + key + q]);
-      } else {
-        for (var l = 0u; l < 4; l++) { // unroll
-          if (STAGE > 0) {
-            k[l] = staged[(t % max(STAGE, 1) + l) * QUADS + q];
-          } else {
-            k[l] = qkv[(at.sequence + min(t + l, T - 1)) * pitch() + key + q];
-          }
-        }
-      }
+      let k = four_of_qkv(at.sequence, t, key, 0u, q, lane);
       for (var i = 0u; i < ROWS; i++) { // unroll
         let x = query[i * QUADS + q];
         scores[i] += vec4f(dot(x, k[0]), dot(x, k[1]), dot(x, k[2]), dot(x, k[3]));
@@ -120,18 +125,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
       largest[i] = next;
     }
     for (var q = 0u; q < QUADS; q++) { // unroll
-      var v: array<vec4f, 4>;
-      if (SHARES) {
-        v = handed_round(qkv[(at.sequence + min(t + lane, T - 1)) * pitch() + key + G * QUADS + q]);
-      } else {
-        for (var l = 0u; l < 4; l++) { // unroll
-          if (STAGE > 0) {
-            v[l] = staged[(STAGE + t % max(STAGE, 1) + l) * QUADS + q];
-          } else {
-            v[l] = qkv[(at.sequence + min(t + l, T - 1)) * pitch() + key + G * QUADS + q];
-          }
-        }
-      }
+      let v = four_of_qkv(at.sequence, t, key + G * QUADS, STAGE, q, lane);
       for (var i = 0u; i < ROWS; i++) { // unroll
         let w = scores[i];
         sum[i * QUADS + q] = sum[i * QUADS + q] * shrink[i] + w.x * v[0] + w.y * v[1] + w.z * v[2] + w.w * v[3];
@@ -187,24 +181,8 @@ fn query_backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation
     var dp = array<vec4f, ROWS>();
     var keys: array<vec4f, 4 * QUADS>;
     for (var q = 0u; q < QUADS; q++) { // unroll
-      var k: array<vec4f, 4>;
-      var v: array<vec4f, 4>;
-      if (SHARES) {
-        let row = (at.sequence + min(t + lane, T - 1)) * pitch() + key + q;
-        k = handed_round(qkv[row]);
-        v = handed_round(qkv[row + G * QUADS]);
-      } else {
-        for (var l = 0u; l < 4; l++) { // unroll
-          if (STAGE > 0) {
-            k[l] = staged[(t % max(STAGE, 1) + l) * QUADS + q];
-            v[l] = staged[(STAGE + t % max(STAGE, 1) + l) * QUADS + q];
-          } else {
-            let row = (at.sequence + min(t + l, T - 1)) * pitch() + key + q;
-            k[l] = qkv[row];
-            v[l] = qkv[row + G * QUADS];
-          }
-        }
-      }
+      let k = four_of_qkv(at.sequence, t, key, 0u, q, lane);
+      let v = four_of_qkv(at.sequence, t, key + G * QUADS, STAGE, q, lane);
       for (var i = 0u; i < ROWS; i++) { // unroll
         let x = query[i * QUADS + q];
         let g = gradient[i * QUADS + q];
@@ -244,6 +222,22 @@ fn stage_queries(first: u32, sequence: u32, head: u32, index: u32) {
   }
 }
 
+// Quad q of a head's rows t .. t + 3 in dout, as four_of_qkv.
+fn four_of_dout(sequence: u32, t: u32, head: u32, q: u32, lane: u32) -> array<vec4f, 4> {
+  if (SHARES) {
+    return handed_round(dout[((sequence + min(t + lane, T - 1)) * H + head) * QUADS + q]);
+  }
+  var rows: array<vec4f, 4>;
+  for (var l = 0u; l < 4; l++) { // unroll
+    if (STAGE > 0) {
+      rows[l] = staged[(STAGE + t % max(STAGE, 1) + l) * QUADS + q];
+    } else {
+      rows[l] = dout[((sequence + min(t + l, T - 1)) * H + head) * QUADS + q];
+    }
+  }
+  return rows;
+}
+
 // dk, dv: sums over the query heads that read a key-value head and the rows that see its row.
 @compute @workgroup_size(4 * ROW_GROUPS)
 fn key_value_backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
@@ -275,24 +269,8 @@ fn key_value_backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invoca
       var queries: array<vec4f, 4 * QUADS>;
       var gradients: array<vec4f, 4 * QUADS>;
       for (var q = 0u; q < QUADS; q++) { // unroll
-        var x: array<vec4f, 4>;
-        var g: array<vec4f, 4>;
-        if (SHARES) {
-          let row = at.sequence + min(t + lane, T - 1);
-          x = handed_round(qkv[row * pitch() + head * QUADS + q]);
-          g = handed_round(dout[(row * H + head) * QUADS + q]);
-        } else {
-          for (var l = 0u; l < 4; l++) { // unroll
-            if (STAGE > 0) {
-              x[l] = staged[(t % max(STAGE, 1) + l) * QUADS + q];
-              g[l] = staged[(STAGE + t % max(STAGE, 1) + l) * QUADS + q];
-            } else {
-              let row = at.sequence + min(t + l, T - 1);
-              x[l] = qkv[row * pitch() + head * QUADS + q];
-              g[l] = dout[(row * H + head) * QUADS + q];
-            }
-          }
-        }
+        let x = four_of_qkv(at.sequence, t, head * QUADS, 0u, q, lane);
+        let g = four_of_dout(at.sequence, t, head, q, lane);
         for (var i = 0u; i < ROWS; i++) { // unroll
           let k = key[i * QUADS + q];
           let v = value[i * QUADS + q];

@@ -1,5 +1,5 @@
 // Cross-entropy over logits[R,PITCH], V of them in a row: losses[r] += ln sum_v e^logits[r,v] - logits[r, targets[r]],
-// in nats. Rows whose target is IGNORE count for nothing. LANES invocations a row (shaders/parts/row-*.wgsl).
+// in nats. Rows whose target is IGNORE count for nothing. LANES invocations a row (shaders/parts/row*.wgsl).
 
 override R: u32;
 override V: u32;
@@ -9,17 +9,6 @@ const IGNORE = 0xffffffffu;
 @group(0) @binding(0) var<storage, read_write> logits: array<f32>;
 @group(0) @binding(1) var<storage, read> targets: array<u32>;
 @group(0) @binding(2) var<storage, read_write> losses: array<f32>;
-
-struct Row {
-  index: u32,
-  start: u32,
-  lane: u32,
-}
-
-fn row_of(group: vec3u, groups: vec3u, index: u32) -> Row {
-  let row = (group.y * groups.x + group.x) * (64 / LANES) + index / LANES;
-  return Row(row, min(row, R - 1) * PITCH, index % LANES);
-}
 
 // One pass: the sum is relative to the largest logit so far. A logit that is not finite is looked for by its bits and
 // makes the result NaN: `max` and `exp` may swallow it.

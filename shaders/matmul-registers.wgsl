@@ -4,21 +4,11 @@
 //   nn  A[M,K] B[K,N]                   N a multiple of 4, A's rows padded input gradient:   dx = dy W
 //   tn  A[K,M]^T B[K,N]   TRANSPOSE_A   N a multiple of 4, A's rows padded weight gradient:  dW = dy^T x
 // "padded": a row of A takes a multiple of 4 values, those past its end zero. C's rows are padded the same way.
-// An invocation makes ROWS rows of QUADS quads of columns, 4 apart. Parts: `column` and `finish`, which quad of
-// columns a quad stands for and what becomes of two finished ones; `handed_round`, where the four neighbours that
+// An invocation makes ROWS rows of QUADS quads of columns, 4 apart. Parts: `shape`; `column` and `finish`, which quad
+// of columns a quad stands for and what becomes of two finished ones; `handed_round`, where the four neighbours that
 // make the same rows share the loads of A.
 // Loops marked "unroll" are written out by web/engine/preprocess.ts: registers cannot be indexed.
 
-// In a uniform, not in constants: one pipeline serves all shapes.
-struct Shape {
-  M: u32,
-  N: u32,
-  K: u32,
-  // Quads in a row of C.
-  columns: u32,
-  // Not 0: the product is added to C.
-  accumulate: u32,
-}
 override TRANSPOSE_A: bool = false;
 override TRANSPOSE_B: bool = false;
 
@@ -29,7 +19,6 @@ const ROW_GROUPS = 16u;
 alias Stored = vec4f;
 @group(0) @binding(0) var<storage, read> a: array<Stored>;
 @group(0) @binding(1) var<storage, read> b: array<Stored>;
-@group(0) @binding(5) var<uniform> shape: Shape;
 
 @compute @workgroup_size(4 * ROW_GROUPS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {

@@ -1,16 +1,7 @@
 // Matrix products through workgroup memory: op(A)[M,K] op(B)[K,N]. A workgroup of SIDE x SIDE invocations makes
 // SIDE * ROWS rows of SIDE * QUADS quads of columns, DEPTH of K at a time: what it reads, all its invocations use.
-// Layouts, shapes and the epilogue: as in matmul-registers.wgsl.
+// Layouts, shapes and parts: as in matmul-registers.wgsl.
 
-struct Shape {
-  M: u32,
-  N: u32,
-  K: u32,
-  // Quads in a row of C.
-  columns: u32,
-  // Not 0: the product is added to C.
-  accumulate: u32,
-}
 override TRANSPOSE_A: bool = false;
 override TRANSPOSE_B: bool = false;
 // Parts of K that go to workgroups of their own; part p's result stands p M rows further down in C.
@@ -26,7 +17,6 @@ const TILE_N = SIDE * QUADS * 4u;
 alias Stored = vec4f;
 @group(0) @binding(0) var<storage, read> a: array<Stored>;
 @group(0) @binding(1) var<storage, read> b: array<Stored>;
-@group(0) @binding(5) var<uniform> shape: Shape;
 
 // [DEPTH][TILE_M / 4] and [DEPTH][TILE_N / 4]: row k holds quads of op(A)'s rows, and of op(B)'s columns.
 var<workgroup> tile_a: array<vec4f, DEPTH * TILE_M / 4>;

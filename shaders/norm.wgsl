@@ -1,9 +1,11 @@
 // RMSNorm (Zhang and Sennrich, 2019): y[r,c] = x[r,c] s_r gain[c], s_r = 1 / sqrt(mean_c x[r,c]^2 + EPS).
 // x, y, dy, dx: [R,C]; gain: [C]; scales s: [R], written by `backward` and read by `gain_backward`.
-// LANES invocations a row (shaders/parts/row-*.wgsl).
+// LANES invocations a row (shaders/parts/row*.wgsl).
 
 override R: u32;
 override C: u32;
+// Rows lie one behind the other.
+override PITCH: u32;
 override EPS: f32 = 1e-5;
 // backward adds to dx instead of setting it.
 override ACCUMULATE: bool = false;
@@ -11,17 +13,6 @@ override ACCUMULATE: bool = false;
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> gain: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
-
-struct Row {
-  index: u32,
-  start: u32,
-  lane: u32,
-}
-
-fn row_of(group: vec3u, groups: vec3u, index: u32) -> Row {
-  let row = (group.y * groups.x + group.x) * (64 / LANES) + index / LANES;
-  return Row(row, min(row, R - 1) * C, index % LANES);
-}
 
 fn scale_of(row: Row, index: u32) -> f32 {
   var squares = 0.0;

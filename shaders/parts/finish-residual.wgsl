@@ -3,17 +3,7 @@
 @group(0) @binding(2) var<storage, read_write> c: array<vec4f>;
 @group(0) @binding(3) var<storage, read> residual: array<vec4f>;
 
-fn column(quad: u32) -> u32 {
-  return min(quad, shape.columns - 1);
-}
-
 fn put(m: u32, quad: u32, values: vec4f) {
-  if (quad >= shape.columns) { return; }
   let i = m * shape.columns + quad;
   c[i] = residual[i] + values;
-}
-
-fn finish(m: u32, quad: u32, first: vec4f, second: vec4f) {
-  put(m, quad, first);
-  put(m, quad + 4, second);
 }

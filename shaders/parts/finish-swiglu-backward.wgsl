@@ -5,12 +5,7 @@
 @group(0) @binding(3) var<storage, read_write> act: array<vec4f>;
 @group(0) @binding(4) var<storage, read> hidden: array<vec4f>;
 
-fn column(quad: u32) -> u32 {
-  return min(quad, shape.columns - 1);
-}
-
 fn put(m: u32, quad: u32, d: vec4f) {
-  if (quad >= shape.columns) { return; }
   let i = 2 * m * shape.columns + quad;
   let gate = hidden[i];
   let up = hidden[i + shape.columns];
@@ -18,9 +13,4 @@ fn put(m: u32, quad: u32, d: vec4f) {
   act[m * shape.columns + quad] = gate * s * up;
   dhidden[i] = d * up * s * (1.0 + gate * (1.0 - s));
   dhidden[i + shape.columns] = d * gate * s;
-}
-
-fn finish(m: u32, quad: u32, first: vec4f, second: vec4f) {
-  put(m, quad, first);
-  put(m, quad + 4, second);
 }

@@ -1,5 +1,5 @@
 // A worker that goes: the others go on from the latest checkpoint.
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFailed, onTestFinished, test } from "vitest";
 import type { RunEvent } from "../../core/protocol/events.ts";
 import { startServer } from "../../server/app.ts";
 import { launchChromium } from "../../server/browser.ts";
@@ -16,6 +16,7 @@ test("the browser of one site is killed in the middle of a run", async () => {
   const leaving = await site("b");
   onTestFinished(() => staying.close());
   const events: RunEvent[] = [];
+  onTestFailed(() => console.error(JSON.stringify({ events, server: server.coordinator.snapshot() })));
   const ended = new Promise<void>((resolve) => {
     server.coordinator.subscribe((update) => {
       if (update.type !== "event") return;
@@ -49,6 +50,7 @@ test("a GPU device lost in the middle of a run: the page stays, opens it again a
   page.on("load", () => loads++);
   await joinSite(page, { server: server.url, site: "a", token: server.tokens.worker, count: 1 });
   const events: RunEvent[] = [];
+  onTestFailed(() => console.error(JSON.stringify({ events, server: server.coordinator.snapshot() })));
   let crashed = false;
   const devtools = await headless.browser.newBrowserCDPSession();
   const ended = new Promise<void>((resolve) => {

@@ -8,13 +8,16 @@ import matmulRegisters from "../../shaders/matmul-registers.wgsl?raw";
 import matmulTiled from "../../shaders/matmul-tiled.wgsl?raw";
 import norm from "../../shaders/norm.wgsl?raw";
 import alone from "../../shaders/parts/alone.wgsl?raw";
+import byQuads from "../../shaders/parts/by-quads.wgsl?raw";
 import finishResidual from "../../shaders/parts/finish-residual.wgsl?raw";
 import finishStore from "../../shaders/parts/finish-store.wgsl?raw";
 import finishSwigluBackward from "../../shaders/parts/finish-swiglu-backward.wgsl?raw";
 import finishSwiglu from "../../shaders/parts/finish-swiglu.wgsl?raw";
+import product from "../../shaders/parts/product.wgsl?raw";
 import quad from "../../shaders/parts/quad.wgsl?raw";
 import rowAlone from "../../shaders/parts/row-alone.wgsl?raw";
 import rowWorkgroup from "../../shaders/parts/row-workgroup.wgsl?raw";
+import row from "../../shaders/parts/row.wgsl?raw";
 import rope from "../../shaders/rope.wgsl?raw";
 import { hashText } from "../../core/random.ts";
 import { inHalves, preprocess } from "./preprocess.ts";
@@ -34,11 +37,14 @@ export type ShaderFile = keyof typeof SOURCES;
 
 const PARTS = {
   alone,
+  "by-quads": byQuads,
   "finish-residual": finishResidual,
   "finish-store": finishStore,
   "finish-swiglu": finishSwiglu,
   "finish-swiglu-backward": finishSwigluBackward,
+  product,
   quad,
+  row,
   "row-alone": rowAlone,
   "row-workgroup": rowWorkgroup,
 };

@@ -81,7 +81,12 @@ export function matmul(
       variant.kind === "tiled"
         ? { ROWS, QUADS, SIDE: variant.side }
         : { ROWS, QUADS, ROW_GROUPS: variant.rowGroups },
-    parts: variant.kind === "tiled" ? [finish] : [finish, variant.shares ? "quad" : "alone"],
+    parts: [
+      "product",
+      finish,
+      ...(finish === "finish-swiglu" ? [] : (["by-quads"] as const)),
+      ...(variant.kind === "tiled" ? [] : ([variant.shares ? "quad" : "alone"] as const)),
+    ],
     halves,
   };
   // A gate's quads and its values' are paired, in eights: both halves are rounded up to fours of quads.

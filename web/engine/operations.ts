@@ -21,6 +21,8 @@ const flat = (size: number) => folded(groups(size, LANES));
 /** Who works on a row: one invocation, or a workgroup of 64. */
 export type RowVariant = "alone" | "workgroup";
 
+const rowParts = (variant: RowVariant) => ["row", `row-${variant}`] as const;
+
 const rowWorkgroups = (variant: RowVariant, R: number) => (variant === "alone" ? flat(R) : folded(R));
 
 export interface Rows {
@@ -37,7 +39,12 @@ export function norm(
   y: Binding,
 ): Operation {
   return {
-    kernel: { file: "norm", entry: "forward", overrides: { R, C, EPS: eps }, parts: [`row-${variant}`] },
+    kernel: {
+      file: "norm",
+      entry: "forward",
+      overrides: { R, C, PITCH: C, EPS: eps },
+      parts: rowParts(variant),
+    },
     bindings: { 0: x, 1: gain, 2: y },
     workgroups: rowWorkgroups(variant, R),
   };
@@ -56,14 +63,19 @@ export function normBackward(
       kernel: {
         file: "norm",
         entry: "backward",
-        overrides: { R, C, EPS: eps, ACCUMULATE: accumulate },
-        parts: [`row-${variant}`],
+        overrides: { R, C, PITCH: C, EPS: eps, ACCUMULATE: accumulate },
+        parts: rowParts(variant),
       },
       bindings: { 0: x, 1: gain, 3: dy, 4: dx, 5: scales },
       workgroups: rowWorkgroups(variant, R),
     },
     {
-      kernel: { file: "norm", entry: "gain_backward", overrides: { R, C }, parts: [`row-${variant}`] },
+      kernel: {
+        file: "norm",
+        entry: "gain_backward",
+        overrides: { R, C, PITCH: C },
+        parts: rowParts(variant),
+      },
       bindings: { 0: x, 3: dy, 5: scales, 6: dgain },
       workgroups: [groups(C, LANES)],
     },
@@ -134,7 +146,7 @@ export function crossEntropy(
       file: "cross-entropy",
       entry: gradient ? "loss_and_gradient" : "loss",
       overrides: { R, V, PITCH: inFours(V) },
-      parts: [`row-${variant}`],
+      parts: rowParts(variant),
     },
     bindings: { 0: logits, 1: targets, 2: losses },
     workgroups: rowWorkgroups(variant, R),

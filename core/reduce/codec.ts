@@ -9,6 +9,8 @@ export type Codec = (typeof CODECS)[number];
 const BLOCK = 4096;
 /** Integers go from -LARGEST to LARGEST: the scale is a block's largest magnitude by it. */
 const LARGEST = 127;
+/** f32 says smaller scales too coarsely: a block that would need one is sent as zeros. */
+const SMALLEST_SCALE = 2 ** -126;
 
 /** Bytes that `count` values take. */
 export function encodedBytes(codec: Codec, count: number): number {
@@ -39,9 +41,9 @@ export function encode(codec: Codec, values: Float32Array): ArrayBufferView {
       if (!(magnitude <= largest)) largest = magnitude;
       if (magnitude !== magnitude) break;
     }
+    if (largest / LARGEST < SMALLEST_SCALE) continue;
     scales[block] = largest / LARGEST;
     const scale = scales[block]!;
-    if (!(scale > 0)) continue;
     for (let i = 0; i < part.length; i++) integers[start + i] = Math.round(part[i]! / scale);
   }
   return new Uint8Array(bytes);

@@ -59,7 +59,7 @@ describe.each(CODECS)("%s", (codec) => {
           const off = {
             f32: 0,
             f16: Math.max(Math.abs(exact) * 2 ** -11, 2 ** -25),
-            int8: (largest / 127 / 2) * (1 + 1e-5),
+            int8: Math.max((largest / 127 / 2) * (1 + 1e-5), 127 * 2 ** -126),
           };
           expect(Math.abs(value - exact)).toBeLessThanOrEqual(off[codec]);
         });
@@ -83,6 +83,11 @@ describe.each(CODECS)("%s", (codec) => {
   test("bytes that are too few or too many are refused", () => {
     expect(() => decode(codec, new Uint8Array(encodedBytes(codec, 5) + 1), 5)).toThrow(/5 values as/);
   });
+});
+
+test("int8 sends what is too small for a scale as zeros, not as something else", () => {
+  const tiny = Float32Array.from({ length: 300 }, (_, i) => i * 2 ** -149);
+  expect(arrived("int8", tiny).every((value) => value === 0)).toBe(true);
 });
 
 test("int8 keeps blocks apart: a large value blurs only its own", () => {

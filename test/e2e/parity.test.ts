@@ -40,41 +40,28 @@ describe.each([
   });
 });
 
-test("activations in f16 and int8 take a half and a quarter of the bytes, and the losses stay close", async () => {
+test("activations in int8, and gradients between sites in int8, take a quarter of the bytes; the losses stay close", async () => {
   const config = tinyConfig();
-  const run = async (activations: RunConfig["activations"], sites: string) => {
-    const events = await localRun({ ...config, activations }, sites, data);
-    const { siteBytesBy, activationBytesNeeded } = eventsOf(events, "done")[0]!;
+  const run = async (codec: RunConfig["activations"]) => {
+    const compressed: RunConfig = {
+      ...config,
+      activations: codec,
+      strategy: { kind: "sync", gradients: codec },
+    };
+    const events = await localRun(compressed, "a:2,b:1", data);
     return {
       losses: eventsOf(events, "step").map(({ loss }) => loss),
-      sent: (siteBytesBy.activation ?? 0) + (siteBytesBy.gradient ?? 0),
-      needed: activationBytesNeeded,
+      done: eventsOf(events, "done")[0]!,
     };
   };
-  const alone = await run("f32", "a:1");
-  const full = await run("f32", "a:2");
-  for (const [activations, closeness, share] of [
-    ["f16", 1e-3, 1 / 2],
-    ["int8", 2e-2, 1 / 4],
-  ] as const) {
-    const { losses, sent, needed } = await run(activations, "a:2");
-    expect(largestDifference(alone.losses, losses), activations).toBeLessThan(closeness);
-    expect(needed / full.needed / share).toBeCloseTo(1, 2);
-    expect(sent).toBeGreaterThanOrEqual(needed);
-    // Tiny tensors: headers count for more than in a real run.
-    expect(sent / needed).toBeLessThan(1.1);
-  }
-});
-
-test("gradients in int8 between sites take a quarter of the bytes, and the losses stay close", async () => {
-  const config = tinyConfig();
-  const run = async (gradients: RunConfig["strategy"]["gradients"], sites: string) => {
-    const events = await localRun({ ...config, strategy: { kind: "sync", gradients } }, sites, data);
-    const { wideBytes } = eventsOf(events, "done")[0]!;
-    return { losses: eventsOf(events, "step").map(({ loss }) => loss), wideBytes };
-  };
-  const full = await run("f32", "a:1,b:1");
-  const { losses, wideBytes } = await run("int8", "a:1,b:2");
-  expect(largestDifference(full.losses, losses)).toBeLessThan(1e-2);
-  expect(wideBytes / full.wideBytes).toBeLessThan(0.27);
+  const full = await run("f32");
+  const { losses, done } = await run("int8");
+  expect(largestDifference(full.losses, losses)).toBeLessThan(3e-2);
+  // A little more than a quarter: each block has a scale, and small tensors are small blocks.
+  expect(done.activationBytesNeeded / full.done.activationBytesNeeded).toBeCloseTo(0.25, 2);
+  const sent = (done.siteBytesBy.activation ?? 0) + (done.siteBytesBy.gradient ?? 0);
+  expect(sent).toBeGreaterThanOrEqual(done.activationBytesNeeded);
+  // A header on each tensor of a thousand bytes.
+  expect(sent / done.activationBytesNeeded).toBeLessThan(1.2);
+  expect(done.wideBytes / full.done.wideBytes).toBeLessThan(0.27);
 });

@@ -27,11 +27,8 @@ const VARIANTS: (readonly [string, MatmulVariant])[] = [
 const SHAPES = [
   [1, 4, 4],
   [7, 13, 11],
-  [64, 64, 64],
-  [68, 36, 20],
   [65, 72, 8],
-  [33, 67, 48],
-  [3, 200, 128],
+  [33, 67, 128],
   [130, 132, 33],
 ] as const;
 

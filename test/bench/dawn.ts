@@ -7,6 +7,7 @@ import { requireBrowser } from "../../server/browser.ts";
 import { EXIT, UserError } from "../../server/errors.ts";
 import { softwareVulkan } from "../../server/software-vulkan.ts";
 import type { Job } from "./job.ts";
+import { offerGpu } from "./machine.ts";
 import type { Report } from "./result.ts";
 
 const BUILT = "dist/bench-node";
@@ -28,11 +29,7 @@ export async function runOnDawn(job: Job, say: (line: string) => void): Promise<
   // A machine with a Vulkan driver of its own names it in VK_DRIVER_FILES.
   process.env.VK_DRIVER_FILES ??= softwareVulkan(requireBrowser()) ?? "";
   process.env.XDG_RUNTIME_DIR ??= tmpdir();
-  const { create, globals } = await import("webgpu");
-  // Libraries look where a page has it.
-  Object.assign(globalThis, globals);
-  const navigator = { gpu: create([]), userAgent: "Node.js" };
-  Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true });
+  offerGpu(await import("webgpu"));
   const bundle = pathToFileURL(resolve(join(BUILT, "run-job.js"))).href;
   const { runJob } = (await import(bundle)) as typeof import("./run-job.ts");
   return runJob(job, say).catch((error: Error) => {

@@ -1,13 +1,13 @@
 // `npm run bench`: measures where it is told to and prints the tables; keeps the result in docs/benchmarks and draws
 // up docs/benchmarks.md again from all results there, or keeps it where --out says. Progress goes to stderr.
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
-import { cpus } from "node:os";
 import { dirname, join } from "node:path";
 import { format } from "prettier";
 import { EXIT, UserError } from "../../server/errors.ts";
 import { interrupted } from "../../server/interrupt.ts";
 import { openChromium, openFirefox } from "./browsers.ts";
 import { runOnDawn } from "./dawn.ts";
+import { describeMachine } from "./machine.ts";
 import { renderBenchmarks, renderResult } from "./markdown.ts";
 import { parseBenchOptions, type BenchOptions } from "./options.ts";
 import { pack, packFolder } from "./pack.ts";
@@ -32,12 +32,10 @@ try {
 async function bench(options: BenchOptions): Promise<void> {
   const { job, place, out } = options;
   const { runtime, report } = place === "node" ? await inNode(options) : await inBrowser(options);
-  const [cpu] = cpus();
   const result: Result = {
     command: job.command,
     runtime,
-    date: new Date().toISOString().slice(0, 10),
-    processor: `${cpus().length} × ${cpu?.model.trim() ?? "unknown processor"}`,
+    ...describeMachine(),
     packages: await contenderVersions(job.contenders),
     ...report,
   };

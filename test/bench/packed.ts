@@ -1,9 +1,10 @@
 // The benchmark in the folder that `npm run bench -- pack` makes: on Dawn, without anything installed. Prints the
 // result's JSON on stdout, progress and the table on stderr.
-import { cpus, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { fileURLToPath } from "node:url";
 import { createRequire } from "node:module";
 import { UserError } from "../../server/errors.ts";
+import { describeMachine, offerGpu, type Dawn } from "./machine.ts";
 import { renderResult } from "./markdown.ts";
 import { parseBenchOptions } from "./options.ts";
 import type { Result } from "./result.ts";
@@ -13,28 +14,15 @@ import { runJob } from "./run-job.ts";
 declare const PACKED_VERSIONS: Result["packages"];
 declare const PACKED_DAWN: string;
 
-/** What Dawn's addon offers; its package adds no more than finding it. */
-interface Dawn {
-  create(options: string[]): GPU;
-  readonly globals: object;
-}
-
 try {
   const { job } = parseBenchOptions(["--node", ...process.argv.slice(2)]);
   process.env.XDG_RUNTIME_DIR ??= tmpdir();
-  const { create, globals } = createRequire(import.meta.url)(
-    fileURLToPath(new URL("dawn.node", import.meta.url)),
-  ) as Dawn;
-  Object.assign(globalThis, globals);
-  const navigator = { gpu: create([]), userAgent: "Node.js" };
-  Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true });
+  offerGpu(createRequire(import.meta.url)(fileURLToPath(new URL("dawn.node", import.meta.url))) as Dawn);
   const report = await runJob(job, (line) => console.error(line));
-  const [cpu] = cpus();
   const result: Result = {
     command: job.command,
     runtime: `Dawn for Node ${PACKED_DAWN}`,
-    date: new Date().toISOString().slice(0, 10),
-    processor: `${cpus().length} × ${cpu?.model.trim() ?? "unknown processor"}`,
+    ...describeMachine(),
     packages: Object.fromEntries(job.contenders.map((name) => [name, PACKED_VERSIONS[name]])),
     ...report,
   };

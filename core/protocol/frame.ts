@@ -25,6 +25,10 @@ export const FRAME_KINDS = {
   embedding: 6,
   /** A sampled token, from the head's stage to the first. */
   token: 7,
+  /** The weight of a term in a mean: the tokens it stands for. */
+  weight: 8,
+  /** New values of parameters, from a site's lead replica to its other replicas. */
+  parameters: 9,
 } as const;
 export type FrameKind = keyof typeof FRAME_KINDS;
 

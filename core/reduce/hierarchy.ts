@@ -3,30 +3,12 @@
 // It knows segments and workers, not stages of any particular cut: replicas may cut the model differently.
 // Not here: the links that carry the sums (web/link), or division by the token count (the optimizer's scale).
 import type { ModelConfig } from "../model/config.ts";
-import {
-  ownedSegment,
-  parameterSpace,
-  stageRange,
-  type ParameterSpace,
-  type Segment,
-} from "../model/parameters.ts";
-import { share } from "../plan/partition.ts";
-import type { Codec } from "./codec.ts";
+import { parameterSpace, type Segment } from "../model/parameters.ts";
 import { leadReplicas, positionOf, type Plan, type Replica } from "../plan/plan.ts";
-
-/** Moves values of one step between workers. A segment's offset tells apart what one worker sends. */
-export interface SegmentTransport {
-  /** They arrive as the codec leaves them; by default as they are. */
-  send(to: string, kind: "reduce" | "result", offset: number, values: Float32Array, codec?: Codec): void;
-  /** Sends a result, encoded once, to each of `to`; returns what they will decode, for the sender to use as well. */
-  publish(to: readonly string[], offset: number, values: Float32Array, codec: Codec): Float32Array;
-  receive(from: string, kind: "reduce" | "result", offset: number): Promise<Float32Array>;
-}
-
-interface Holding {
-  readonly worker: string;
-  readonly segment: Segment;
-}
+import type { Codec } from "./codec.ts";
+import { commonSegments, holdingsOf, overlaps } from "./holdings.ts";
+import { add, sumAcrossSites } from "./sum-across-sites.ts";
+import { encoded, type SegmentTransport } from "./transport.ts";
 
 /**
  * Sums `gradient` in place over all replicas. Every worker of the plan calls this for the same step.
@@ -46,7 +28,7 @@ export async function sumOverReplicas(
   transport: SegmentTransport,
 ): Promise<void> {
   const space = parameterSpace(model);
-  const holdings = (replica: Replica): Holding[] => holdingsOf(model, space, replica);
+  const holdings = (replica: Replica) => holdingsOf(model, replica, space);
   const { replica: index, stage } = positionOf(plan, worker)!;
   const replica = plan.replicas[index]!;
   const mine = holdings(replica)[stage]!.segment;
@@ -56,7 +38,9 @@ export async function sumOverReplicas(
   const lead = leads.find(({ site }) => site === replica.site)!;
   if (replica !== lead) {
     const parts = overlaps(holdings(lead), mine);
-    for (const part of parts) transport.send(part.worker, "reduce", part.segment.start, slice(part.segment));
+    for (const part of parts) {
+      transport.send(part.worker, "reduce", part.segment.start, encoded("f32", slice(part.segment)));
+    }
     await Promise.all(
       parts.map(async (part) => {
         slice(part.segment).set(await transport.receive(part.worker, "result", part.segment.start));
@@ -74,81 +58,11 @@ export async function sumOverReplicas(
   const leadHoldings = leads.map(holdings);
   await Promise.all(
     commonSegments(leadHoldings, mine).map((segment) =>
-      sumAcrossSites(leadHoldings, worker, segment, slice, codec, transport),
+      sumAcrossSites(leadHoldings, worker, segment, slice(segment), { codec }, transport),
     ),
   );
 
   for (const part of followerParts) {
-    transport.send(part.worker, "result", part.segment.start, slice(part.segment));
+    transport.send(part.worker, "result", part.segment.start, encoded("f32", slice(part.segment)));
   }
-}
-
-/** Reduce-scatter, then all-gather, of one segment that each of `leads` holds on a single worker. */
-async function sumAcrossSites(
-  leads: Holding[][],
-  worker: string,
-  segment: Segment,
-  slice: (segment: Segment) => Float32Array,
-  codec: Codec,
-  transport: SegmentTransport,
-): Promise<void> {
-  const parts = leads.map((holdings, i) => ({
-    owner: overlaps(holdings, segment)[0]!.worker,
-    segment: {
-      start: segment.start + share(segment.end - segment.start, i, leads.length),
-      end: segment.start + share(segment.end - segment.start, i + 1, leads.length),
-    },
-  }));
-  const own = parts.find(({ owner }) => owner === worker)!;
-  const others = parts.filter((part) => part !== own);
-  for (const part of others) {
-    transport.send(part.owner, "reduce", part.segment.start, slice(part.segment), codec);
-  }
-
-  const terms = await Promise.all(
-    parts.map((part) =>
-      part === own ? slice(own.segment).slice() : transport.receive(part.owner, "reduce", own.segment.start),
-    ),
-  );
-  const sum = slice(own.segment);
-  sum.set(terms[0]!);
-  for (const term of terms.slice(1)) add(sum, term);
-
-  const owners = others.map(({ owner }) => owner);
-  sum.set(transport.publish(owners, own.segment.start, sum, codec));
-  await Promise.all(
-    others.map(async (part) => {
-      slice(part.segment).set(await transport.receive(part.owner, "result", part.segment.start));
-    }),
-  );
-}
-
-/** What each stage of a replica owns, in order. */
-function holdingsOf(model: ModelConfig, space: ParameterSpace, { stages }: Replica): Holding[] {
-  return stages.map(({ worker, first, last }) => ({
-    worker,
-    segment: ownedSegment(space, stageRange(model, first, last)),
-  }));
-}
-
-/** The parts of `segment` by who holds them. */
-function overlaps(holdings: Holding[], segment: Segment): Holding[] {
-  return holdings
-    .map(({ worker, segment: held }) => ({
-      worker,
-      segment: { start: Math.max(held.start, segment.start), end: Math.min(held.end, segment.end) },
-    }))
-    .filter(({ segment: { start, end } }) => start < end);
-}
-
-/** Cuts `segment` wherever any of the replicas cuts, so that each piece lies on one worker of every replica. */
-function commonSegments(replicas: Holding[][], segment: Segment): Segment[] {
-  const cuts = new Set(replicas.flat().flatMap(({ segment: { start, end } }) => [start, end]));
-  const inside = [...cuts].filter((cut) => cut > segment.start && cut < segment.end).sort((a, b) => a - b);
-  const bounds = [segment.start, ...inside, segment.end];
-  return bounds.slice(1).map((end, i) => ({ start: bounds[i]!, end }));
-}
-
-function add(sum: Float32Array, term: Float32Array): void {
-  for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + term[i]!;
 }

@@ -5,8 +5,9 @@ import { ownedSegment, parameterSpace, stageRange } from "../../core/model/param
 import { makePlan } from "../../core/plan/partition.ts";
 import { linksOf, type Plan } from "../../core/plan/plan.ts";
 import { Random } from "../../core/random.ts";
-import { CODECS, decode, encode, encodedBytes, type Codec } from "../../core/reduce/codec.ts";
-import { sumOverReplicas, type SegmentTransport } from "../../core/reduce/hierarchy.ts";
+import { CODECS } from "../../core/reduce/codec.ts";
+import { sumOverReplicas } from "../../core/reduce/hierarchy.ts";
+import { decoded, type SegmentTransport } from "../../core/reduce/transport.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
 
 /** In-memory links that refuse to carry anything between workers the plan doesn't link. */
@@ -17,21 +18,13 @@ function network(plan: Plan) {
   const arrived = new Map<string, Float32Array>();
   const waiting = new Map<string, (values: Float32Array) => void>();
   let bytes = 0;
-  const wire = (codec: Codec, values: Float32Array): Float32Array => {
-    const { buffer, byteOffset, byteLength } = encode(codec, values);
-    return decode(codec, new Uint8Array(buffer, byteOffset, byteLength).slice(), values.length);
-  };
   const transport = (self: string): SegmentTransport => ({
-    publish(to, offset, values, codec) {
-      for (const worker of to) this.send(worker, "result", offset, values, codec);
-      return wire(codec, values);
-    },
-    send(to, kind, offset, values, codec = "f32") {
+    send(to, kind, offset, values) {
       expect(linked.has(`${self} ${to}`)).toBe(true);
       const key = `${self} ${to} ${kind} ${offset}`;
       expect(arrived.has(key)).toBe(false);
-      bytes += encodedBytes(codec, values.length);
-      const copy = wire(codec, values);
+      bytes += values.bytes.length;
+      const copy = decoded({ ...values, bytes: values.bytes.slice() });
       const waiter = waiting.get(key);
       if (waiter) waiter(copy);
       arrived.set(key, copy);

@@ -1,6 +1,6 @@
 // One generation's way of sending tensors to other workers and waiting for theirs, by meaning rather than by
 // frame header. Not here: the links that carry the frames (web/link), which live on the page.
-import type { SegmentTransport } from "../../core/reduce/hierarchy.ts";
+import type { SegmentTransport } from "../../core/reduce/transport.ts";
 import {
   decodeFrame,
   encodeFrame,
@@ -89,16 +89,8 @@ export class Channel {
   /** The reducer's view of this channel, for one step. */
   segments(step: number): SegmentTransport {
     return {
-      send: (to, kind, offset, values, codec = "f32") =>
-        this.send(to, kind, { step, segment: offset }, values, { codec }),
-      publish: (to, offset, values, codec) => {
-        const payload = encode(codec, values);
-        for (const worker of to) {
-          this.#sendEncoded(worker, "result", { step, segment: offset }, codec, payload, [values.length]);
-        }
-        const { buffer, byteOffset, byteLength } = payload;
-        return decode(codec, new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength), values.length);
-      },
+      send: (to, kind, offset, { codec, count, bytes }) =>
+        this.#sendEncoded(to, kind, { step, segment: offset }, codec, bytes, [count]),
       receive: (from, kind, offset) => this.receive(from, kind, { step, segment: offset }),
     };
   }

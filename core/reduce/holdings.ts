@@ -1,0 +1,48 @@
+// Which worker of a replica holds which range of the canonical flat space, and how ranges that replicas have cut
+// differently are cut so that each piece lies on one worker of every replica.
+import type { ModelConfig } from "../model/config.ts";
+import {
+  ownedSegment,
+  parameterSpace,
+  stageRange,
+  type ParameterSpace,
+  type Segment,
+} from "../model/parameters.ts";
+import type { Replica } from "../plan/plan.ts";
+
+export interface Holding {
+  readonly worker: string;
+  readonly segment: Segment;
+}
+
+/** What each stage of a replica owns, in order. */
+export function holdingsOf(
+  model: ModelConfig,
+  { stages }: Replica,
+  space: ParameterSpace = parameterSpace(model),
+): Holding[] {
+  return stages.map(({ worker, first, last }) => ({
+    worker,
+    segment: ownedSegment(space, stageRange(model, first, last)),
+  }));
+}
+
+/** The part of `a` that is in `b` as well; empty or reversed where there is none. */
+function intersection(a: Segment, b: Segment): Segment {
+  return { start: Math.max(a.start, b.start), end: Math.min(a.end, b.end) };
+}
+
+/** The parts of `segment` by who holds them. */
+export function overlaps(holdings: readonly Holding[], segment: Segment): Holding[] {
+  return holdings
+    .map(({ worker, segment: held }) => ({ worker, segment: intersection(held, segment) }))
+    .filter(({ segment: { start, end } }) => start < end);
+}
+
+/** Cuts `segment` wherever any of the replicas cuts, so that each piece lies on one worker of every replica. */
+export function commonSegments(replicas: readonly Holding[][], segment: Segment): Segment[] {
+  const cuts = new Set(replicas.flat().flatMap(({ segment: { start, end } }) => [start, end]));
+  const inside = [...cuts].filter((cut) => cut > segment.start && cut < segment.end).sort((a, b) => a - b);
+  const bounds = [segment.start, ...inside, segment.end];
+  return bounds.slice(1).map((end, i) => ({ start: bounds[i]!, end }));
+}

@@ -1,0 +1,114 @@
+// One segment of the canonical space, summed or averaged over sites: reduce-scatter, then all-gather. Each site takes
+// the sum of one part and tells the others, encoded once, so that all go on with the same bits.
+// Not here: what comes before and after inside a site (hierarchy.ts, outer.ts).
+import type { Segment } from "../model/parameters.ts";
+import { share } from "../plan/partition.ts";
+import type { Codec } from "./codec.ts";
+import { overlaps, type Holding } from "./holdings.ts";
+import { decoded, encoded, type Encoded, type SegmentTransport } from "./transport.ts";
+
+/** What encoding has left unsaid of the segment's values: joined to what is said next. Updated in place. */
+export interface Feedback {
+  /** Of this site's terms for the others. */
+  readonly terms: Float32Array;
+  /** Of the sums that this worker takes. */
+  readonly sums: Float32Array;
+}
+
+export interface Terms {
+  readonly codec: Codec;
+  /** This site's weight, such as its tokens: the result is then the weighted mean, not the sum. */
+  readonly weight?: number;
+  /** Absent where what is left unsaid is forgotten. */
+  readonly feedback?: Feedback;
+}
+
+/**
+ * Replaces `values` by their sum, or mean, over sites. Every lead worker that holds the segment calls this.
+ * Terms are taken in the order of `sites`, in f32, whatever order they arrive in.
+ *
+ * @param sites what the stages of each site's lead replica hold; `segment` lies on a single worker of each
+ * @param values [segment.end - segment.start]
+ */
+export async function sumAcrossSites(
+  sites: readonly Holding[][],
+  worker: string,
+  segment: Segment,
+  values: Float32Array,
+  { codec, weight, feedback }: Terms,
+  transport: SegmentTransport,
+): Promise<void> {
+  const size = segment.end - segment.start;
+  const parts = sites.map((holdings, i) => {
+    const [first, end] = [share(size, i, sites.length), share(size, i + 1, sites.length)];
+    return { owner: overlaps(holdings, segment)[0]!.worker, first, end, at: segment.start + first };
+  });
+  const own = parts.find(({ owner }) => owner === worker)!;
+  const others = parts.filter((part) => part !== own);
+  for (const { owner, first, end, at } of others) {
+    const term = encodeWith(feedback?.terms.subarray(first, end), codec, values.subarray(first, end));
+    transport.send(owner, "reduce", at, term);
+    if (weight !== undefined) transport.send(owner, "weight", at, encoded("f32", Float32Array.of(weight)));
+  }
+
+  const sum = values.subarray(own.first, own.end);
+  const ownTerm = sum.slice();
+  // What other cuts of the model have left here is said at last: nothing is encoded on the way to oneself.
+  if (feedback) {
+    const unsaid = feedback.terms.subarray(own.first, own.end);
+    add(ownTerm, unsaid);
+    unsaid.fill(0);
+  }
+  const terms = await Promise.all(
+    parts.map(({ owner }) => (owner === worker ? ownTerm : transport.receive(owner, "reduce", own.at))),
+  );
+  if (weight === undefined) {
+    sum.set(terms[0]!);
+    for (const term of terms.slice(1)) add(sum, term);
+  } else {
+    const weights = await Promise.all(
+      parts.map(async ({ owner }) =>
+        owner === worker ? weight : (await transport.receive(owner, "weight", own.at))[0]!,
+      ),
+    );
+    setWeightedMean(sum, terms, weights);
+  }
+
+  if (others.length === 0) return;
+  const result = encodeWith(feedback?.sums.subarray(own.first, own.end), codec, sum);
+  for (const { owner } of others) transport.send(owner, "result", own.at, result);
+  sum.set(decoded(result));
+  await Promise.all(
+    others.map(async ({ owner, first, at }) => {
+      values.set(await transport.receive(owner, "result", at), first);
+    }),
+  );
+}
+
+/** Encodes the values and what was left unsaid before, which becomes what is left unsaid now. */
+function encodeWith(unsaid: Float32Array | undefined, codec: Codec, values: Float32Array): Encoded {
+  if (!unsaid) return encoded(codec, values);
+  const wanted = values.slice();
+  add(wanted, unsaid);
+  const result = encoded(codec, wanted);
+  const said = decoded(result);
+  for (let i = 0; i < unsaid.length; i++) unsaid[i] = wanted[i]! - said[i]!;
+  return result;
+}
+
+function setWeightedMean(
+  sum: Float32Array,
+  terms: readonly Float32Array[],
+  weights: readonly number[],
+): void {
+  const total = weights.reduce((all, weight) => all + weight, 0);
+  sum.fill(0);
+  terms.forEach((term, t) => {
+    const factor = weights[t]! / total;
+    for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + factor * term[i]!;
+  });
+}
+
+export function add(sum: Float32Array, term: Float32Array): void {
+  for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + term[i]!;
+}

@@ -29,6 +29,8 @@ const Manifest = z.strictObject({
   run: z.string().nullable(),
   step: z.number().int().min(0),
   model: ModelConfig,
+  /** Strategy `rounds`: tokens since each fragment's last exchange, by site. */
+  tokens: z.record(z.string(), z.array(z.number().int().min(0))).optional(),
   /** Whether the shards hold AdamW's moments. */
   optimizer: z.boolean(),
   shards: z.array(Shard),

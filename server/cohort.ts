@@ -37,7 +37,8 @@ export class Cohort {
   readonly #members: ReadonlyMap<string, WorkerPort>;
   /** Workers that have said their last words: they may go without being missed. */
   readonly #released = new Set<string>();
-  #question: Question | null = null;
+  /** Asked and not yet answered by all; no two of one type and step concern the same worker. */
+  readonly #questions = new Set<Question>();
   #end: Error | null = null;
 
   constructor(generation: number, members: readonly WorkerPort[]) {
@@ -54,31 +55,34 @@ export class Cohort {
     return [...this.#members.keys()];
   }
 
-  tell(order: OrderMessage): void {
-    for (const member of this.#members.values()) member.send(order);
+  /** Gives an order to `workers` (all unless named) that has no answer. */
+  tell(order: OrderMessage, workers: readonly string[] = this.workers): void {
+    for (const worker of workers) this.#members.get(worker)!.send(order);
   }
 
   /**
-   * Gives `order` to `workers` (all unless named) and waits for an answer of type `type` from each, of the same
-   * step where the order has one. One question at a time.
+   * Gives an order to `workers` (all unless named), the same or each its own, and waits for an answer of type `type`
+   * from each, of the same step where the order has one.
    * @throws WorkerLost, RunImpossible
    */
   async ask<T extends AnswerType>(
-    order: OrderMessage,
+    order: OrderMessage | ((worker: string) => OrderMessage),
     type: T,
-    workers = this.workers,
+    workers: readonly string[] = this.workers,
   ): Promise<Map<string, AnswerOf<T>>> {
     if (this.#end) throw this.#end;
+    const orderOf = typeof order === "function" ? order : () => order;
     const answers = await new Promise<Map<string, Answer>>((resolve, reject) => {
-      this.#question = {
+      const first = orderOf(workers[0]!);
+      this.#questions.add({
         type,
-        step: "step" in order ? order.step : undefined,
+        step: "step" in first ? first.step : undefined,
         missing: new Set(workers),
         answers: new Map(),
         resolve,
         reject,
-      };
-      for (const worker of workers) this.#members.get(worker)!.send(order);
+      });
+      for (const worker of workers) this.#members.get(worker)!.send(orderOf(worker));
     });
     return answers as Map<string, AnswerOf<T>>;
   }
@@ -88,25 +92,31 @@ export class Cohort {
     if (answer.generation !== this.generation || !this.#members.has(worker)) return;
     if (answer.type === "failed") {
       // Links go down while a generation is released; each worker's last word comes all the same.
-      if (this.#question?.type === "released") return;
+      if (this.#releasing) return;
       const reason = `worker ${worker}: ${answer.message}`;
       this.fail(answer.fatal ? new DoesNotFit(reason) : new WorkerLost(reason));
       return;
     }
-    const question = this.#question;
-    if (!question || answer.type !== question.type) return;
-    if (question.step !== undefined && "step" in answer && answer.step !== question.step) return;
-    if (!question.missing.has(worker)) return;
-    question.answers.set(worker, answer);
-    this.#settle(question, worker);
+    for (const question of this.#questions) {
+      const { type, step, missing } = question;
+      const fits = step === undefined || !("step" in answer) || answer.step === step;
+      if (type !== answer.type || !fits || !missing.has(worker)) continue;
+      question.answers.set(worker, answer);
+      this.#settle(question, worker);
+      return;
+    }
   }
 
   /** The worker is gone. True while the generation is being released: then nobody is missed. */
   letGo(worker: string): boolean {
-    const question = this.#question;
-    if (question?.type !== "released") return false;
+    const question = this.#releasing;
+    if (!question) return false;
     this.#settle(question, worker);
     return true;
+  }
+
+  get #releasing(): Question | undefined {
+    return [...this.#questions].find(({ type }) => type === "released");
   }
 
   /** Nothing more is waited for from the worker. */
@@ -114,14 +124,14 @@ export class Cohort {
     question.missing.delete(worker);
     if (question.type === "released") this.#released.add(worker);
     if (question.missing.size > 0) return;
-    this.#question = null;
+    this.#questions.delete(question);
     question.resolve(question.answers);
   }
 
-  /** Ends the generation: the question asked now, and any after it, is answered with `error`. */
+  /** Ends the generation: what is asked now, and anything after it, is answered with `error`. */
   fail(error: Error): void {
     this.#end ??= error;
-    this.#question?.reject(this.#end);
-    this.#question = null;
+    for (const { reject } of this.#questions) reject(this.#end);
+    this.#questions.clear();
   }
 }

@@ -47,6 +47,8 @@ export class EventPrinter {
         return `checkpoint ${event.checkpoint}`;
       case "recovered":
         return `${event.reason}; going on after step ${event.step}`;
+      case "repaired":
+        return `step ${event.step}  ${event.part} of worker ${event.worker} was not what the other sites hold: replaced`;
       case "paused":
         return event.paused ? "paused" : "resumed";
       case "stopped":
@@ -69,7 +71,7 @@ export class EventPrinter {
       `site links: ${bytes(done.siteBytes)} (${purposes(done.siteBytesBy)})`,
       `  activations and their gradients need ${bytes(done.activationBytesNeeded)}${overhead(done)}`,
       `wide links: ${bytes(done.wideBytes)} (${purposes(done.wideBytesBy)})`,
-      `workers lost: ${done.workersLost}, steps done again: ${done.stepsRetried}, checkpoint: ${done.checkpoint ?? "none"}`,
+      `workers lost: ${done.workersLost}, steps done again: ${done.stepsRetried}, left out: ${done.stepsLeftOut}, checkpoint: ${done.checkpoint ?? "none"}`,
     ].join("\n");
   }
 }

@@ -2,20 +2,22 @@
 // exactly once, and starts a new generation from the latest checkpoint when a worker is lost.
 // Not here: who is connected and which run is active (coordinator.ts), how workers compute (web/worker).
 import type { RunConfig } from "../core/model/config.ts";
-import { learningRate } from "../core/model/learning-rate.ts";
 import { makePlan, type SiteWorkers } from "../core/plan/partition.ts";
-import type { Plan } from "../core/plan/plan.ts";
+import { positionOf, type Plan } from "../core/plan/plan.ts";
 import {
   sampleActivationBytes,
   stepActivationBytes,
   validationActivationBytes,
 } from "../core/plan/traffic.ts";
-import type { ByteCounts, ClientMessage } from "../core/protocol/control.ts";
+import type { ByteCounts, ClientMessage, Shard } from "../core/protocol/control.ts";
 import type { DoneEvent, RunEvent, RunStatus } from "../core/protocol/events.ts";
 import type { Checkpoint, Checkpoints } from "./checkpoints.ts";
 import { Cohort, DoesNotFit, RunImpossible, WorkerLost } from "./cohort.ts";
 import type { WorkerPort } from "./coordinator-port.ts";
 import type { Corpus } from "./corpus.ts";
+import { RoundsStrategy } from "./strategy/rounds.ts";
+import { meanLoss, type CommittedStep, type Strategy } from "./strategy/strategy.ts";
+import { syncStrategy } from "./strategy/sync.ts";
 import { describePlan } from "../core/plan/describe.ts";
 
 const SAMPLE_TOKENS = 48;
@@ -56,6 +58,8 @@ export class Run {
   #bytesNeeded = 0;
   #fruitless = 0;
   #stepsRetried = 0;
+  #stepsLeftOut = 0;
+  #stepBegan = 0;
   #workersLost = 0;
   readonly #bytes = new Map<string, ByteCounts>();
 
@@ -176,14 +180,14 @@ export class Run {
     this.plan = plan;
     this.#parts.emit({ event: "plan", generation: this.#generation, lines: describePlan(this.config, plan) });
     this.#setStatus("preparing");
-    await cohort.ask(this.#assignment(plan), "prepared");
+    await cohort.ask((worker) => this.#assignment(plan, worker), "prepared");
     this.#setStatus("training");
+    const strategy = this.#strategy(cohort, plan);
     while (this.step < this.config.steps && !this.#wish) {
-      await this.#trainStep(cohort, plan);
-      await this.#dueAfterStep(cohort, plan);
+      await this.#train(cohort, plan, strategy);
       if (this.#paused && !this.#wish) await this.#holdWhilePaused();
     }
-    if (this.#wish && this.checkpoint?.step !== this.step) await this.#save(cohort, plan);
+    if (this.#wish && this.checkpoint?.step !== this.step) await this.#save(cohort, strategy);
     await cohort.ask(
       {
         type: "release",
@@ -194,7 +198,7 @@ export class Run {
     );
   }
 
-  #assignment(plan: Plan) {
+  #assignment(plan: Plan, worker: string) {
     const { id, number, config, corpus } = this.#parts;
     const from = this.checkpoint;
     return {
@@ -206,60 +210,62 @@ export class Run {
       plan,
       tokens: corpus.source,
       state: from
-        ? { kind: "checkpoint" as const, step: from.step, optimizer: from.optimizer, shards: from.shards }
+        ? {
+            kind: "checkpoint" as const,
+            step: from.step,
+            optimizer: from.optimizer,
+            shards: shardsFor(plan, worker, from.shards),
+          }
         : { kind: "seed" as const },
     };
   }
 
-  async #trainStep(cohort: Cohort, plan: Plan): Promise<void> {
-    const step = this.step + 1;
-    const { optimizer, steps } = this.config;
-    const began = performance.now();
-    const ready = await cohort.ask({ type: "step", generation: cohort.generation, step }, "ready");
-    const { loss, tokens } = meanLoss(plan, ready);
-    // After the reduction every replica holds the same gradient: the first one's norm is the run's.
-    const squaredNorm = plan.replicas[0]!.stages.reduce(
-      (sum, { worker }) => sum + (ready.get(worker)!.squaredNorm ?? NaN),
-      0,
-    );
-    const gradNorm = Math.sqrt(squaredNorm) / tokens;
-    if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
-      throw new RunImpossible(
-        `step ${step}: the ${Number.isFinite(loss) ? "gradient" : "loss"} is not finite; the optimizer was not applied. Lower optimizer.lr or optimizer.clip and start from the latest checkpoint`,
-      );
-    }
-    cohort.tell({
-      type: "commit",
-      generation: cohort.generation,
-      step,
-      scale: Math.min(1, optimizer.clip / gradNorm) / tokens,
-      lr: learningRate(optimizer, step, steps),
-    });
-    this.step = step;
-    this.#fruitless = 0;
-    this.#lastLoss = loss;
-    this.#bytesNeeded += stepActivationBytes(this.config, plan);
-    this.#parts.emit({
-      event: "step",
-      step,
-      loss,
-      gradNorm,
-      tokens,
-      seconds: (performance.now() - began) / 1000,
+  #strategy(cohort: Cohort, plan: Plan): Strategy {
+    const { config } = this;
+    const { strategy } = config;
+    const parts = { config, plan, cohort, onStep: (step: CommittedStep) => this.#onStep(plan, step) };
+    if (strategy.kind === "sync") return syncStrategy(parts);
+    return new RoundsStrategy({
+      ...parts,
+      strategy,
+      tokens: this.checkpoint?.tokens ?? {},
+      onLeftOut: (steps) => (this.#stepsLeftOut += steps),
+      onDeviation: (step, { part, to }) => this.#parts.emit({ event: "repaired", step, part, worker: to }),
     });
   }
 
-  async #dueAfterStep(cohort: Cohort, plan: Plan): Promise<void> {
+  #onStep(plan: Plan, step: CommittedStep): void {
+    const now = performance.now();
+    this.step = step.step;
+    this.#fruitless = 0;
+    this.#lastLoss = step.loss;
+    this.#bytesNeeded += stepActivationBytes(this.config, plan);
+    this.#parts.emit({ event: "step", ...step, seconds: (now - this.#stepBegan) / 1000 });
+    this.#stepBegan = now;
+  }
+
+  /** Trains to the next step after which something is due, or to where it is interrupted. */
+  async #train(cohort: Cohort, plan: Plan, strategy: Strategy): Promise<void> {
+    const { validEvery, sampleEvery, checkpointEvery, steps } = this.config;
+    const next = (every: number) => (Math.floor(this.step / every) + 1) * every;
+    const until = Math.min(steps, ...[validEvery, sampleEvery, checkpointEvery].map(next));
+    const from = this.step;
+    this.#stepBegan = performance.now();
+    await strategy.advance(from, until, () => this.#wish !== null || this.#paused !== null);
+    if (this.step > from) await this.#dueAfterStep(cohort, plan, strategy);
+  }
+
+  async #dueAfterStep(cohort: Cohort, plan: Plan, strategy: Strategy): Promise<void> {
     const due = (every: number) => this.step % every === 0 || this.step === this.config.steps;
     if (due(this.config.validEvery)) await this.#validate(cohort, plan);
     if (due(this.config.sampleEvery)) await this.#sample(cohort, plan);
-    if (due(this.config.checkpointEvery)) await this.#save(cohort, plan);
+    if (due(this.config.checkpointEvery)) await this.#save(cohort, strategy);
   }
 
   async #validate(cohort: Cohort, plan: Plan): Promise<void> {
     const { step, config } = this;
     const answers = await cohort.ask({ type: "validate", generation: cohort.generation, step }, "validated");
-    const { loss, tokens } = meanLoss(plan, answers);
+    const { loss, tokens } = meanLoss(plan.replicas, answers);
     if (!Number.isFinite(loss)) throw new RunImpossible(`step ${step}: the validation loss is not finite`);
     const { count, validFrom } = this.#parts.corpus.source;
     this.#bytesNeeded += validationActivationBytes(config, plan, count - validFrom);
@@ -288,18 +294,18 @@ export class Run {
     this.#parts.emit({ event: "sample", step: this.step, text });
   }
 
-  async #save(cohort: Cohort, plan: Plan): Promise<void> {
+  async #save(cohort: Cohort, { savers, tokens }: Strategy): Promise<void> {
     const { id, config, corpus, checkpoints } = this.#parts;
     const { step } = this;
-    const first = plan.replicas[0]!.stages.map(({ worker }) => worker);
-    const answers = await cohort.ask({ type: "save", generation: cohort.generation, step }, "saved", first);
+    const answers = await cohort.ask({ type: "save", generation: cohort.generation, step }, "saved", savers);
     const checkpoint: Checkpoint = {
       id: `${id}-step-${step}`,
       run: id,
       step,
       model: config.model,
       optimizer: true,
-      shards: first.map((worker) => answers.get(worker)!.shard),
+      shards: savers.map((worker) => answers.get(worker)!.shard),
+      ...(tokens && { tokens }),
       tokenizer: corpus.tokenizerHash,
     };
     await checkpoints.save(checkpoint);
@@ -339,6 +345,7 @@ export class Run {
       wideBytesBy: wide,
       activationBytesNeeded: this.#bytesNeeded,
       stepsRetried: this.#stepsRetried,
+      stepsLeftOut: this.#stepsLeftOut,
       workersLost: this.#workersLost,
       checkpoint: this.checkpoint?.id ?? null,
     };
@@ -350,12 +357,9 @@ export class Run {
   }
 }
 
-/** Mean over the tokens that the replicas' heads saw; NaN when a sum was not finite. */
-function meanLoss(
-  plan: Plan,
-  answers: ReadonlyMap<string, { readonly lossSum?: number | null | undefined; readonly tokens: number }>,
-): { loss: number; tokens: number } {
-  const heads = plan.replicas.map(({ stages }) => answers.get(stages.at(-1)!.worker)!);
-  const tokens = heads.reduce((sum, head) => sum + head.tokens, 0);
-  return { loss: heads.reduce((sum, head) => sum + (head.lossSum ?? NaN), 0) / tokens, tokens };
+/** What a worker needs of a checkpoint's shards: where sites have states of their own, its site's, or the first's. */
+function shardsFor(plan: Plan, worker: string, shards: readonly Shard[]): Shard[] {
+  const own = plan.replicas[positionOf(plan, worker)!.replica]!.site;
+  const site = shards.some((shard) => shard.site === own) ? own : shards[0]?.site;
+  return shards.filter((shard) => shard.site === site);
 }

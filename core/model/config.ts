@@ -53,8 +53,36 @@ export const OptimizerConfig = z.strictObject({
 });
 export type OptimizerConfig = z.infer<typeof OptimizerConfig>;
 
+/** Streaming DiLoCo: core/plan/rounds.ts, core/reduce/outer.ts. */
+export const RoundsConfig = z
+  .strictObject({
+    kind: z.literal("rounds"),
+    /** Inner steps from one exchange of a fragment to the next. */
+    inner: count,
+    /** Parts of the model that are exchanged at different steps. */
+    fragments: count,
+    /** Inner steps between the beginning of an exchange and its effect. */
+    overlap: z.number().int().min(0),
+    /** Of a value of a pseudo-gradient on the wire. */
+    bits: z.literal([32, 16, 8], "bits must be 8, 16 or 32"),
+    outerLr: positive,
+    outerMomentum: z.number().min(0).lt(1),
+    /** Share of a site's own values that it keeps when an exchange takes effect. */
+    merge: z.number().min(0).lt(1),
+  })
+  .refine((s) => s.fragments <= s.inner, {
+    message: "fragments cannot be more than inner: each is exchanged at a step of its own",
+    path: ["fragments"],
+  })
+  .refine((s) => s.overlap === 0 || s.overlap < Math.floor(s.inner / s.fragments), {
+    message: "overlap must be less than inner / fragments: one exchange at a time is under way",
+    path: ["overlap"],
+  });
+export type RoundsConfig = z.infer<typeof RoundsConfig>;
+
 export const StrategyConfig = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("sync"), gradients: z.enum(CODECS) }),
+  RoundsConfig,
 ]);
 
 export const RunConfig = z
@@ -87,6 +115,10 @@ export const RunConfig = z
   .refine((r) => r.stages === "auto" || r.stages <= r.model.layers, {
     message: "stages cannot be more than model.layers",
     path: ["stages"],
+  })
+  .refine(({ strategy, model }) => strategy.kind !== "rounds" || strategy.fragments <= model.layers, {
+    message: "fragments cannot be more than model.layers",
+    path: ["strategy", "fragments"],
   });
 export type RunConfig = z.infer<typeof RunConfig>;
 

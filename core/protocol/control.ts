@@ -39,7 +39,13 @@ export const ByteCounts = z.strictObject({
 });
 export type ByteCounts = z.infer<typeof ByteCounts>;
 
-export const Shard = z.strictObject({ hash: Hash, bytes: index, tensors: z.array(z.string().max(200)) });
+/** `site`: whose own state it is, where sites differ between exchanges (strategy `rounds`). */
+export const Shard = z.strictObject({
+  hash: Hash,
+  bytes: index,
+  tensors: z.array(z.string().max(200)),
+  site: SiteName.optional(),
+});
 export type Shard = z.infer<typeof Shard>;
 
 /** What a worker or a viewer (coordinator page, `tributary run`) says to the server. */
@@ -78,6 +84,15 @@ export const ClientMessage = z.discriminatedUnion("type", [
   }),
   z.strictObject({ type: z.literal("sampled"), generation, step, tokens: z.array(index).max(4096) }),
   z.strictObject({ type: z.literal("saved"), generation, step, shard: Shard }),
+  /** Exchanges have taken effect. CRC-32s of what all sites agree on, by part of the model: "embed", "block 3". */
+  z.strictObject({
+    type: z.literal("merged"),
+    generation,
+    step,
+    anchors: z.record(z.string().max(40), index),
+  }),
+  /** What was to be repaired has been sent, or taken. */
+  z.strictObject({ type: z.literal("repaired"), generation, step }),
   /** Last words of a generation: everything asked for is done and the final byte counts are in. */
   z.strictObject({ type: z.literal("released"), generation, bytes: ByteCounts }),
   /** The worker cannot do what its assignment asks. `fatal`: no other assignment of this model would do. */
@@ -145,6 +160,32 @@ export const WorkerMessage = z.discriminatedUnion("type", [
     seed: index,
   }),
   z.strictObject({ type: z.literal("save"), generation, step }),
+  /** Begin to exchange these fragments with the other sites, as they are after this step. `tokens`: the site's weight. */
+  z.strictObject({
+    type: z.literal("exchange"),
+    generation,
+    step,
+    exchanges: z.array(z.strictObject({ fragment: index, tokens: index })).min(1),
+    /** The run's last: a plain mean. */
+    last: z.boolean(),
+  }),
+  /** Let the exchanges of these fragments take effect, then say "merged". */
+  z.strictObject({
+    type: z.literal("merge"),
+    generation,
+    step,
+    fragments: z.array(index).min(1),
+    last: z.boolean(),
+  }),
+  /** `from` gives `to` its values of a part of the model, which sites ought to agree on and do not; then both say so. */
+  z.strictObject({
+    type: z.literal("repair"),
+    generation,
+    step,
+    part: z.string().max(40),
+    from: z.string(),
+    to: z.string(),
+  }),
   /** Drop the assignment, free its memory, close its links. */
   z.strictObject({ type: z.literal("release"), generation, reason: text }),
   /** Something the worker sent was refused; `fatal` closes the connection (wrong token, old page). */

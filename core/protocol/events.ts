@@ -34,6 +34,8 @@ export const DoneEvent = z.strictObject({
   /** Payload that activations and their gradients need on site links, worked out from the plan. */
   activationBytesNeeded: index,
   stepsRetried: index,
+  /** Steps that a site left out because it was slower than the others (strategy `rounds`). */
+  stepsLeftOut: index.default(0),
   workersLost: index,
   checkpoint: z.string().nullable(),
 });
@@ -56,6 +58,8 @@ export const RunEvent = z.discriminatedUnion("event", [
   z.strictObject({ event: z.literal("checkpoint"), step: index, checkpoint: z.string() }),
   /** Workers were lost or replaced; the run goes on after `step`. */
   z.strictObject({ event: z.literal("recovered"), step: index, generation: index, reason: z.string() }),
+  /** After an exchange, sites held different values of a part of the model; those of `worker` were replaced. */
+  z.strictObject({ event: z.literal("repaired"), step: index, part: z.string(), worker: z.string() }),
   z.strictObject({ event: z.literal("paused"), paused: z.boolean() }),
   /** "configuration": no cluster like this one could do it, such as a model too large for its GPUs. */
   z.strictObject({

@@ -3,40 +3,11 @@ import { describe, expect, test } from "vitest";
 import { RunConfig } from "../../core/model/config.ts";
 import { ownedSegment, parameterSpace, stageRange } from "../../core/model/parameters.ts";
 import { makePlan } from "../../core/plan/partition.ts";
-import { linksOf, type Plan } from "../../core/plan/plan.ts";
 import { Random } from "../../core/random.ts";
 import { CODECS } from "../../core/reduce/codec.ts";
 import { sumOverReplicas } from "../../core/reduce/hierarchy.ts";
-import { decoded, type SegmentTransport } from "../../core/reduce/transport.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
-
-/** In-memory links that refuse to carry anything between workers the plan doesn't link. */
-function network(plan: Plan) {
-  const linked = new Set(
-    linksOf(plan).flatMap((l) => [`${l.initiator} ${l.other}`, `${l.other} ${l.initiator}`]),
-  );
-  const arrived = new Map<string, Float32Array>();
-  const waiting = new Map<string, (values: Float32Array) => void>();
-  let bytes = 0;
-  const transport = (self: string): SegmentTransport => ({
-    send(to, kind, offset, values) {
-      expect(linked.has(`${self} ${to}`)).toBe(true);
-      const key = `${self} ${to} ${kind} ${offset}`;
-      expect(arrived.has(key)).toBe(false);
-      bytes += values.bytes.length;
-      const copy = decoded({ ...values, bytes: values.bytes.slice() });
-      const waiter = waiting.get(key);
-      if (waiter) waiter(copy);
-      arrived.set(key, copy);
-    },
-    receive(from, kind, offset) {
-      const key = `${from} ${self} ${kind} ${offset}`;
-      const here = arrived.get(key);
-      return here ? Promise.resolve(here) : new Promise((resolve) => waiting.set(key, resolve));
-    },
-  });
-  return { transport, bytes: () => bytes };
-}
+import { memoryNetwork } from "../fixtures/memory-network.ts";
 
 const clusters = fc.record({
   layers: fc.integer({ min: 1, max: 6 }),
@@ -82,7 +53,7 @@ describe("sumOverReplicas", () => {
         const full = plan.replicas.map(() =>
           Float32Array.from({ length: space.size }, () => random.unit() - 0.5),
         );
-        const { transport } = network(plan);
+        const { transport } = memoryNetwork(plan);
         const results = await Promise.all(
           plan.replicas.flatMap(({ stages }, r) =>
             stages.map(async ({ worker, first, last }) => {
@@ -112,7 +83,7 @@ describe("sumOverReplicas", () => {
   test("two sites exchange each parameter once in each direction", async () => {
     const { config, plan } = clusterPlan({ layers: 4, tied: false, stages: "auto", sites: [3, 2] });
     const space = parameterSpace(config.model);
-    const { transport, bytes } = network(plan);
+    const { transport, bytes } = memoryNetwork(plan);
     await Promise.all(
       plan.replicas.flatMap(({ stages }) =>
         stages.map(({ worker, first, last }) => {

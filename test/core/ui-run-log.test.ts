@@ -104,6 +104,7 @@ describe("describeEvent", () => {
       wideBytesBy: {},
       activationBytesNeeded: 0,
       stepsRetried: 1,
+      stepsLeftOut: 0,
       workersLost: 2,
       checkpoint: null,
     });

@@ -67,7 +67,12 @@ function usualAnswer(order: Order): Answer | null {
       return { type: "saved", generation, step: order.step, shard: { hash: HASH, bytes: 1, tensors: [] } };
     case "release":
       return { type: "released", generation, bytes };
+    case "merge":
+      return { type: "merged", generation, step: order.step, anchors: { embed: 1 } };
+    case "repair":
+      return { type: "repaired", generation, step: order.step };
     case "commit":
+    case "exchange":
       return null;
   }
 }

@@ -33,6 +33,12 @@ export function describeEvent(event: RunEvent): EventWords | null {
       return say(`Checkpoint ${event.checkpoint} was saved after step ${event.step}.`);
     case "recovered":
       return say(`Goes on after step ${event.step}: ${event.reason}.`, [], true);
+    case "repaired":
+      return say(
+        `After step ${event.step}, ${event.part} of worker ${event.worker} was not what the other sites hold, and was replaced.`,
+        [],
+        true,
+      );
     case "paused":
       return say(event.paused ? "The run was paused." : "The run was resumed.");
     case "failed":

@@ -207,9 +207,14 @@ export class Stage {
     this.#commands.flush();
   }
 
-  /** The owned segment, padding included. */
-  read(what: StageState): Promise<Float32Array<ArrayBuffer>> {
-    return this.#read(what, 0, this.#size);
+  /** The owned segment, padding included, or only `segments` of it, behind each other. */
+  read(what: StageState, segments: readonly Segment[] = [this.segment]): Promise<Float32Array<ArrayBuffer>> {
+    const ranges = segments.map(({ start, end }) => ({
+      buffer: this.#buffer(what),
+      first: start - this.segment.start,
+      count: end - start,
+    }));
+    return this.#readback.read(...ranges);
   }
 
   write(what: StageState, values: Float32Array, start: number): void {

@@ -1,5 +1,5 @@
 // Fills a stage from a seed or a checkpoint, and lays its state out as a checkpoint shard: safetensors with the
-// parameters under their own names and AdamW's moments under "adam.m/" and "adam.v/".
+// model's parameters under their own names, and beside them, with a prefix each, what training goes on from.
 import { decodeSafetensors, encodeSafetensors, type NamedTensor } from "../../core/formats/safetensors.ts";
 import type { ModelConfig } from "../../core/model/config.ts";
 import {
@@ -12,67 +12,118 @@ import {
   type Tensor,
 } from "../../core/model/parameters.ts";
 import type { Shard } from "../../core/protocol/control.ts";
+import type { OuterState } from "../../core/reduce/outer.ts";
 import type { Stage } from "../engine/stage.ts";
 import type { BlobClient } from "./blobs.ts";
 import type { Assignment } from "./trainer.ts";
 
-const STATES = [
-  { what: "parameters", prefix: "" },
+/** A stage, and what stands beside it in strategy `rounds`. */
+export interface StoredStage {
+  readonly stage: Stage;
+  readonly range: StageRange;
+  /** Null in strategy `sync`, and on replicas that do not lead their site. */
+  readonly outer: OuterState | null;
+  readonly site: string;
+}
+
+const MOMENTS = [
   { what: "m", prefix: "adam.m/" },
   { what: "v", prefix: "adam.v/" },
 ] as const;
 
-/** Writes the parameters, and the moments when the source has them, of everything the stage owns or borrows. */
+/** The site's own parameters, where the model's are what sites agree on. */
+const OWN = "site/";
+
+/** `shared`: the same in every site. */
+const OUTER = [
+  { what: "momentum", prefix: "outer.momentum/", shared: true },
+  { what: "unsaidTerms", prefix: "outer.unsaid.terms/", shared: false },
+  { what: "unsaidSums", prefix: "outer.unsaid.sums/", shared: false },
+] as const;
+
+/** Writes everything that the source has of what the stage owns or borrows; the rest stays zero. */
 export async function loadState(
-  stage: Stage,
-  range: StageRange,
+  stored: StoredStage,
   { config, state }: Pick<Assignment, "config" | "state">,
   blobs: BlobClient,
 ): Promise<void> {
-  const { model } = config;
+  const { stage, range } = stored;
+  const { model, seed } = config;
   const space = parameterSpace(model);
   const owned = ownedTensors(space, range);
   const borrowed = borrowsEmbedding(model, range)
     ? space.tensors.filter(({ name }) => name === EMBEDDING)
     : [];
   if (state.kind === "seed") {
-    for (const tensor of owned)
-      stage.write("parameters", initialTensor(model, tensor, config.seed), tensor.offset);
-    for (const tensor of borrowed) stage.writeEmbedding(initialTensor(model, tensor, config.seed));
+    for (const tensor of owned) writeModel(stored, tensor, initialTensor(model, tensor, seed));
+    for (const tensor of borrowed) stage.writeEmbedding(initialTensor(model, tensor, seed));
     return;
   }
   const wanted = new Set([...owned, ...borrowed].map(({ name }) => name));
   const shards = state.shards.filter(({ tensors }) => tensors.some((name) => wanted.has(name)));
-  for (const { hash } of shards) {
+  for (const { hash, site } of shards) {
     const { tensors } = decodeSafetensors(new Uint8Array(await blobs.get(hash)));
-    for (const { what, prefix } of state.optimizer ? STATES : STATES.slice(0, 1)) {
-      for (const tensor of owned) {
-        const stored = tensors.get(prefix + tensor.name);
-        if (stored) stage.write(what, stored.values, tensor.offset);
-      }
+    for (const tensor of owned) {
+      const values = (prefix: string) => tensors.get(prefix + tensor.name)?.values;
+      const parameters = values("");
+      if (!parameters) continue;
+      writeModel(stored, tensor, parameters, values(OWN));
+      if (state.optimizer) writeTraining(stored, tensor, values, site === stored.site);
     }
     for (const { name } of borrowed) {
-      const stored = tensors.get(name);
-      if (stored) stage.writeEmbedding(stored.values);
+      const values = tensors.get(OWN + name) ?? tensors.get(name);
+      if (values) stage.writeEmbedding(values.values);
     }
+  }
+}
+
+function writeModel(
+  { stage, outer }: StoredStage,
+  { offset, size }: Tensor,
+  agreed: Float32Array,
+  own: Float32Array = agreed,
+): void {
+  stage.write("parameters", own, offset);
+  outer?.part("anchor", { start: offset, end: offset + size }).set(agreed);
+}
+
+function writeTraining(
+  { stage, outer }: StoredStage,
+  { offset, size }: Tensor,
+  values: (prefix: string) => Float32Array | undefined,
+  ofOwnSite: boolean,
+): void {
+  for (const { what, prefix } of MOMENTS) {
+    const moments = values(prefix);
+    if (moments) stage.write(what, moments, offset);
+  }
+  for (const { what, prefix, shared } of outer ? OUTER : []) {
+    const array = values(prefix);
+    if (array && (shared || ofOwnSite)) outer!.part(what, { start: offset, end: offset + size }).set(array);
   }
 }
 
 /** Uploads what the stage owns. */
 export async function saveState(
-  stage: Stage,
-  range: StageRange,
+  { stage, range, outer, site }: StoredStage,
   model: ModelConfig,
   blobs: BlobClient,
 ): Promise<Shard> {
   const owned = ownedTensors(parameterSpace(model), range);
   const tensors = new Map<string, NamedTensor>();
-  for (const { what, prefix } of STATES) {
-    const values = await stage.read(what);
+  const add = (prefix: string, values: Float32Array) => {
     for (const tensor of owned) tensors.set(prefix + tensor.name, slice(values, tensor, stage.segment.start));
+  };
+  const own = await stage.read("parameters");
+  add("", outer ? outer.anchor : own);
+  for (const { what, prefix } of MOMENTS) add(prefix, await stage.read(what));
+  if (outer) {
+    add(OWN, own);
+    for (const { what, prefix } of OUTER) add(prefix, outer[what]);
   }
   const file = encodeSafetensors(tensors);
-  return { hash: await blobs.put(file), bytes: file.length, tensors: owned.map(({ name }) => name) };
+  const names = owned.map(({ name }) => name);
+  return { hash: await blobs.put(file), bytes: file.length, tensors: names, ...(outer && { site }) };
 }
 
 function slice(values: Float32Array, { offset, size, shape }: Tensor, start: number): NamedTensor {

@@ -5,15 +5,20 @@ import { trainingBatch, windowBatch, windowCount, type Batch, type Tokens } from
 import { sampleToken } from "../../core/data/sampling.ts";
 import { borrowsEmbedding, type StageRange } from "../../core/model/parameters.ts";
 import { positionOf, type Position, type Replica } from "../../core/plan/plan.ts";
+import { EMBEDDING_FRAGMENT } from "../../core/plan/rounds.ts";
 import { oneForwardOneBackward } from "../../core/plan/schedule.ts";
 import type { WorkerMessage } from "../../core/protocol/control.ts";
 import { Random } from "../../core/random.ts";
 import { sumOverReplicas } from "../../core/reduce/hierarchy.ts";
 import type { Stage } from "../engine/stage.ts";
 import type { Channel } from "./channel.ts";
+import type { OuterLoop } from "./outer-loop.ts";
 
 export type Assignment = Extract<WorkerMessage, { type: "assign" }>;
 export type Order<T extends WorkerMessage["type"]> = Extract<WorkerMessage, { type: T }>;
+
+/** Tells the embedding's second journey of a step, after a merge, from its first, after the commit. */
+const AFTER_MERGE = 1;
 
 /** Null where the value is not finite: JSON has no NaN, and the coordinator stops the run on it. */
 type Sum = number | null;
@@ -25,6 +30,8 @@ export interface TrainerParts {
   readonly stage: Stage;
   readonly slots: number;
   readonly channel: Channel;
+  /** Of strategy `rounds`. */
+  readonly outerLoop: OuterLoop | null;
   readonly tokens: { readonly train: Tokens; readonly valid: Tokens };
 }
 
@@ -50,8 +57,8 @@ export class Trainer {
 
   /** Computes and reduces the gradient of a step. Sums are over this replica's tokens for the loss. */
   async step({ step }: Order<"step">): Promise<{ squaredNorm: Sum; lossSum?: Sum; tokens: number }> {
-    const { assignment, stage, channel, range, self, tokens } = this.#parts;
-    const { config, plan } = assignment;
+    const { assignment, stage, channel, range, tokens } = this.#parts;
+    const { config } = assignment;
     const { microbatches, stages } = this.#replica;
     stage.zero();
     let count = 0;
@@ -75,18 +82,7 @@ export class Trainer {
     }
     await Promise.all(this.#reads);
     await this.#foldTiedEmbedding(step);
-    if (plan.replicas.length > 1) {
-      const gradient = await stage.gradient();
-      await sumOverReplicas(
-        config.model,
-        plan,
-        self,
-        gradient,
-        config.strategy.gradients,
-        channel.segments(step),
-      );
-      stage.setGradient(gradient, stage.segment.start);
-    }
+    await this.#sumGradients(step);
     const sums = await stage.sums();
     const squaredNorm = finite(sums.squaredNorm);
     return range.head
@@ -96,14 +92,28 @@ export class Trainer {
 
   /** Applies the optimizer, then brings the head's copy of a tied embedding up to date. */
   async commit({ step, scale, lr }: Order<"commit">): Promise<void> {
-    const { assignment, stage, channel, range } = this.#parts;
-    const { model } = assignment.config;
+    const { stage } = this.#parts;
     stage.apply({ step, scale, lr });
-    if (borrowsEmbedding(model, range)) {
-      stage.writeEmbedding(await channel.receive(this.#first, "embedding", { step }));
-    } else if (this.#lendsEmbedding) {
-      channel.send(this.#last, "embedding", { step }, await stage.readEmbedding());
+    await this.#renewEmbedding({ step });
+  }
+
+  /** Begins exchanges with other sites. */
+  async exchange(order: Order<"exchange">): Promise<void> {
+    await this.#parts.outerLoop!.exchange(order);
+  }
+
+  /** Lets exchanges take effect. */
+  async merge(order: Order<"merge">): Promise<{ anchors: Record<string, number> }> {
+    const { outerLoop, assignment } = this.#parts;
+    const anchors = await outerLoop!.merge(order);
+    if (assignment.config.model.tied && order.fragments.includes(EMBEDDING_FRAGMENT)) {
+      await this.#renewEmbedding({ step: order.step, microbatch: AFTER_MERGE });
     }
+    return { anchors };
+  }
+
+  async repair(order: Order<"repair">): Promise<void> {
+    await this.#parts.outerLoop!.repair(order);
   }
 
   /** Loss over this replica's share of the validation windows. */
@@ -174,6 +184,32 @@ export class Trainer {
   get #lendsEmbedding(): boolean {
     const { assignment, range } = this.#parts;
     return assignment.config.model.tied && range.embed && !range.head;
+  }
+
+  /** Over all replicas, or, where sites exchange by rounds, over those of this site. */
+  async #sumGradients(step: number): Promise<void> {
+    const { assignment, stage, channel, self } = this.#parts;
+    const { config, plan } = assignment;
+    const { strategy, model } = config;
+    const summed =
+      strategy.kind === "sync"
+        ? plan
+        : { ...plan, replicas: plan.replicas.filter(({ site }) => site === this.#replica.site) };
+    if (summed.replicas.length === 1) return;
+    const codec = strategy.kind === "sync" ? strategy.gradients : "f32";
+    const gradient = await stage.gradient();
+    await sumOverReplicas(model, summed, self, gradient, codec, channel.segments(step));
+    stage.setGradient(gradient, stage.segment.start);
+  }
+
+  /** The head's copy of a tied embedding takes its owner's values. */
+  async #renewEmbedding(place: { step: number; microbatch?: number }): Promise<void> {
+    const { assignment, stage, channel, range } = this.#parts;
+    if (borrowsEmbedding(assignment.config.model, range)) {
+      stage.writeEmbedding(await channel.receive(this.#first, "embedding", place));
+    } else if (this.#lendsEmbedding) {
+      channel.send(this.#last, "embedding", place, await stage.readEmbedding());
+    }
   }
 
   /** The head's part of the tied embedding's gradient joins the embedding's own, on the stage that owns it. */

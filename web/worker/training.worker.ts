@@ -3,8 +3,9 @@
 // data channel made by a library cannot be moved here.
 import type { Tokens } from "../../core/data/batch.ts";
 import { stageBytes, stageSpecOf, type StageSpec } from "../../core/plan/memory.ts";
-import { positionOf } from "../../core/plan/plan.ts";
+import { leadReplicas, positionOf } from "../../core/plan/plan.ts";
 import type { TokenSource } from "../../core/protocol/control.ts";
+import { OuterState } from "../../core/reduce/outer.ts";
 import { DoesNotFit, openGpu, type Gpu } from "../engine/device.ts";
 import { Stage } from "../engine/stage.ts";
 import { tuningFor } from "../engine/tuning.ts";
@@ -12,6 +13,7 @@ import { BlobClient } from "./blobs.ts";
 import { Channel } from "./channel.ts";
 import { describeGpu } from "./describe-gpu.ts";
 import { GenerationEnded } from "./mailbox.ts";
+import { OuterLoop } from "./outer-loop.ts";
 import { loadState, saveState } from "./stage-state.ts";
 import { Trainer, type Assignment } from "./trainer.ts";
 import { tune } from "./tune.ts";
@@ -120,6 +122,18 @@ async function carryOut(order: OrderMessage, current: Generation | null): Promis
       step: order.step,
       ...(await trainer.validate(order)),
     });
+  } else if (order.type === "exchange") {
+    await trainer.exchange(order);
+  } else if (order.type === "merge") {
+    report({
+      type: "merged",
+      generation: order.generation,
+      step: order.step,
+      ...(await trainer.merge(order)),
+    });
+  } else if (order.type === "repair") {
+    await trainer.repair(order);
+    report({ type: "repaired", generation: order.generation, step: order.step });
   } else if (order.type === "sample") {
     const tokens = await trainer.sample(order);
     report({ type: "sampled", generation: order.generation, step: order.step, tokens });
@@ -140,10 +154,31 @@ async function load(current: Generation): Promise<void> {
     stage.destroy();
     return;
   }
-  await loadState(stage, range, assignment, blobs);
+  const { strategy } = config;
+  const isLead = leadReplicas(plan).some(({ stages }) => stages.some(({ worker }) => worker === self));
+  const outer = strategy.kind === "rounds" && isLead ? new OuterState(stage.segment) : null;
+  const { site } = plan.replicas[position.replica]!;
+  const stored = { stage, range, outer, site };
+  await loadState(stored, assignment, blobs);
+  const outerLoop =
+    strategy.kind === "rounds"
+      ? new OuterLoop({ self, assignment, strategy, range, stage, channel, outer })
+      : null;
   current.stage = stage;
-  current.trainer = new Trainer({ self, assignment, range, stage, slots: spec.slots, channel, tokens });
-  current.save = () => saveState(stage, range, config.model, blobs);
+  current.trainer = new Trainer({
+    self,
+    assignment,
+    range,
+    stage,
+    slots: spec.slots,
+    channel,
+    tokens,
+    outerLoop,
+  });
+  current.save = async () => {
+    await outerLoop?.settle();
+    return saveState(stored, config.model, blobs);
+  };
   report({ type: "prepared", generation: assignment.generation, stageBytes: stageBytes(spec) });
 }
 

@@ -7,7 +7,18 @@ type WithoutBytes<M> = M extends { bytes: unknown } ? Omit<M, "bytes"> : M;
 export type TrainerReport = WithoutBytes<
   Extract<
     ClientMessage,
-    { type: "prepared" | "ready" | "validated" | "sampled" | "saved" | "released" | "failed" }
+    {
+      type:
+        | "prepared"
+        | "ready"
+        | "validated"
+        | "sampled"
+        | "saved"
+        | "merged"
+        | "repaired"
+        | "released"
+        | "failed";
+    }
   >
 >;
 

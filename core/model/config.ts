@@ -84,6 +84,7 @@ export const StrategyConfig = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("sync"), gradients: z.enum(CODECS) }),
   RoundsConfig,
 ]);
+export type StrategyConfig = z.infer<typeof StrategyConfig>;
 
 export const RunConfig = z
   .strictObject({

@@ -12,8 +12,8 @@ import { renderBenchmarks, renderResult } from "./markdown.ts";
 import { parseBenchOptions, type BenchOptions } from "./options.ts";
 import { pack, packFolder } from "./pack.ts";
 import { contenderVersions, packageVersion } from "./packages.ts";
-import { Result, type Report } from "./result.ts";
-import { serveJob } from "./serve.ts";
+import { Report, Result } from "./result.ts";
+import { serveTask } from "./serve.ts";
 
 const FOLDER = "docs/benchmarks";
 const PAGE = "docs/benchmarks.md";
@@ -52,7 +52,7 @@ async function inNode({ job }: BenchOptions): Promise<{ runtime: string; report:
 }
 
 async function inBrowser({ job, place, gpu }: BenchOptions): Promise<{ runtime: string; report: Report }> {
-  const served = await serveJob(job, say);
+  const served = await serveTask({ sources: "test/bench", job, report: Report, say });
   try {
     const page = await (place === "firefox" ? openFirefox(served.url) : openChromium(served.url, gpu));
     try {

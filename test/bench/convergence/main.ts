@@ -1,0 +1,58 @@
+// `npx tsx test/bench/convergence/main.ts [NAME]`: runs the experiments that docs/convergence/results.json lacks (all,
+// or those whose names contain NAME) in Firefox, one after the other, adds each to it as it ends, and draws up
+// docs/convergence.md. Stopped and started again it goes on with the experiment it was in.
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { format } from "prettier";
+import { byteTokenizer } from "../../../core/formats/tokenizer.ts";
+import { readText } from "../../../server/corpus.ts";
+import { openFirefox } from "../browsers.ts";
+import { serveTask } from "../serve.ts";
+import { EXPERIMENTS, type Experiment } from "./experiments.ts";
+import { Results, Trained, type Result } from "./results.ts";
+
+const FOLDER = "docs/convergence";
+const FILE = join(FOLDER, "results.json");
+
+const wanted = process.argv[2] ?? "";
+for (const one of EXPERIMENTS.filter(({ name }) => name.includes(wanted))) {
+  const results = await stored();
+  if (results.some((result) => isOf(result, one))) continue;
+  await keep([...results, await run(one)]);
+}
+process.exit(0);
+
+function isOf(result: Result, { name, sites, seed }: Experiment): boolean {
+  return result.name === name && result.sites === sites && result.seed === seed;
+}
+
+async function run({ name, sites, seed, config }: Experiment): Promise<Result> {
+  const tokens = Uint8Array.from(byteTokenizer.encode(await readText(config.data.text)));
+  const validFrom = Math.floor(tokens.length * (1 - config.data.valid));
+  console.log(`${name}, ${sites} sites, seed ${seed}`);
+  const served = await serveTask({
+    sources: "test/bench/convergence",
+    job: { config, sites, validFrom },
+    bytes: tokens,
+    report: Trained,
+    say: console.log,
+  });
+  const page = await openFirefox(served.url);
+  try {
+    const trained = await Promise.race([served.report, page.broken]);
+    return { name, sites, seed, config, date: new Date().toISOString().slice(0, 10), ...trained };
+  } finally {
+    await page.close();
+    served.close();
+  }
+}
+
+async function stored(): Promise<Result[]> {
+  const text = await readFile(FILE, "utf8").catch(() => "[]");
+  return Results.parse(JSON.parse(text));
+}
+
+async function keep(results: readonly Result[]): Promise<void> {
+  await mkdir(FOLDER, { recursive: true });
+  await writeFile(FILE, await format(JSON.stringify(results), { parser: "json", printWidth: 110 }));
+}

@@ -229,7 +229,10 @@ export class Run {
       ...parts,
       strategy,
       tokens: this.checkpoint?.tokens ?? {},
-      onLeftOut: (steps) => (this.#stepsLeftOut += steps),
+      onLeftOut: (steps, replicas) => {
+        this.#stepsLeftOut += steps;
+        this.#bytesNeeded -= steps * stepActivationBytes(config, replicas);
+      },
       onDeviation: (step, { part, to }) => this.#parts.emit({ event: "repaired", step, part, worker: to }),
     });
   }
@@ -239,7 +242,7 @@ export class Run {
     this.step = step.step;
     this.#fruitless = 0;
     this.#lastLoss = step.loss;
-    this.#bytesNeeded += stepActivationBytes(this.config, plan);
+    this.#bytesNeeded += stepActivationBytes(this.config, plan.replicas);
     this.#parts.emit({ event: "step", ...step, seconds: (now - this.#stepBegan) / 1000 });
     this.#stepBegan = now;
   }

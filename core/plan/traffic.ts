@@ -3,16 +3,16 @@
 import type { RunConfig } from "../model/config.ts";
 import { windowCount } from "../data/batch.ts";
 import { encodedBytes } from "../reduce/codec.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan, Replica } from "./plan.ts";
 
 /** One microbatch's activations [B, T, C] on one hop. */
 export function microbatchBytes({ microbatch: B, model, activations }: RunConfig): number {
   return encodedBytes(activations, B * model.context * model.width);
 }
 
-/** A training step: every microbatch crosses each hop of its replica once forward and once backward. */
-export function stepActivationBytes(config: RunConfig, plan: Plan): number {
-  return plan.replicas.reduce(
+/** A training step of these replicas: every microbatch crosses each hop once forward and once backward. */
+export function stepActivationBytes(config: RunConfig, replicas: readonly Replica[]): number {
+  return replicas.reduce(
     (sum, { stages, microbatches }) =>
       sum + 2 * microbatches.length * (stages.length - 1) * microbatchBytes(config),
     0,

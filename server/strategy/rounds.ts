@@ -34,7 +34,8 @@ export interface RoundsParts extends StrategyParts {
   readonly strategy: RoundsConfig;
   /** Tokens by site and fragment since the last exchange, of the checkpoint that the generation starts from. */
   readonly tokens: Readonly<Record<string, readonly number[]>>;
-  readonly onLeftOut: (steps: number) => void;
+  /** These replicas do not do that many of their steps. */
+  readonly onLeftOut: (steps: number, replicas: readonly Replica[]) => void;
   /** A site held other values than the rest, and was given theirs. */
   readonly onDeviation: (step: number, deviation: Deviation) => void;
 }
@@ -129,7 +130,7 @@ export class RoundsStrategy implements Strategy {
   /** On to the next exchange. */
   async #leaveOut(site: Site): Promise<void> {
     const end = Math.min(this.#until, this.#nextExchange(site.step));
-    this.#parts.onLeftOut(end - site.step);
+    this.#parts.onLeftOut(end - site.step, site.replicas);
     while (site.step < end) {
       site.current = site.step + 1;
       await this.#pass(site, null);

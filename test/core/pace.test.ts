@@ -1,0 +1,50 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { allowedSeconds, leavesOut } from "../../core/plan/pace.ts";
+
+const seconds = fc.double({ min: 0.01, max: 100, noNaN: true });
+
+describe("the seconds a step may take", () => {
+  test("are never less than half of the sites need, and do not depend on how slow the slowest is", () => {
+    fc.assert(
+      fc.property(fc.array(seconds, { minLength: 1, maxLength: 16 }), (sites) => {
+        const allowed = allowedSeconds(sites);
+        const within = sites.filter((site) => site <= allowed).length;
+        expect(within).toBeGreaterThanOrEqual(Math.ceil(sites.length / 2));
+        const slowest = sites.indexOf(Math.max(...sites));
+        if (sites.length < 3) return;
+        const slower = sites.map((site, i) => (i === slowest ? site * 1000 : site));
+        expect(allowedSeconds(slower)).toBeCloseTo(allowed, 6);
+      }),
+    );
+  });
+
+  test("of two sites are the faster one's and half as much again", () => {
+    expect(allowedSeconds([1, 8])).toBe(1.5);
+  });
+
+  test("leave room for sites that scatter evenly", () => {
+    expect(allowedSeconds([1, 1.4, 1.8, 2.2, 2.6])).toBeCloseTo(1.8 + 3 * 0.4);
+  });
+});
+
+describe("leaving steps out", () => {
+  test("not the first, and none that fits", () => {
+    fc.assert(
+      fc.property(seconds, fc.integer({ min: 1, max: 50 }), (step, steps) => {
+        expect(leavesOut({ steps, done: 0, seconds: 1000, nextStep: 1000 }, step)).toBe(false);
+        // A site that is as fast as allowed does all its steps.
+        for (let done = 1; done < steps; done++) {
+          const interval = { steps, done, seconds: done * step * 0.999, nextStep: step * 0.999 };
+          expect(leavesOut(interval, step)).toBe(false);
+        }
+      }),
+    );
+  });
+
+  test("a site four times as slow does about a quarter of what the time allows", () => {
+    let done = 0;
+    while (!leavesOut({ steps: 40, done, seconds: done * 4, nextStep: 4 }, 1)) done++;
+    expect(done).toBe(10);
+  });
+});

@@ -1,4 +1,4 @@
-// IEEE 754 binary16, to and from numbers.
+// IEEE 754 binary16, to and from numbers and f32 values.
 
 /** The bits of the nearest binary16, ties to even; what is too large becomes infinite, NaN stays NaN. */
 export function floatToHalf(value: number): number {
@@ -24,6 +24,27 @@ export function halfToFloat(bits: number): number {
   if (exponent === 0) return sign * fraction * 2 ** -24;
   if (exponent === 31) return fraction ? NaN : sign * Infinity;
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+/** The nearest binary16 of each, as floatToHalf. */
+export function toHalves(values: Float32Array): Uint16Array<ArrayBuffer> {
+  const halves = new Uint16Array(values.length);
+  for (let i = 0; i < values.length; i++) halves[i] = floatToHalf(values[i]!);
+  return halves;
+}
+
+/** The reverse, exact. */
+export function fromHalves(halves: Uint16Array): Float32Array<ArrayBuffer> {
+  const values = new Float32Array(halves.length);
+  const bits = new Uint32Array(values.buffer);
+  for (let i = 0; i < halves.length; i++) {
+    const half = halves[i]!;
+    // Exponents of halves are 112 lower; of subnormal ones, too, once the fraction has its place.
+    const broken = (half & 0x7c00) === 0x7c00 ? 0x7f800000 : 0;
+    bits[i] = ((half & 0x8000) << 16) | ((half & 0x7fff) << 13) | broken;
+    values[i] = values[i]! * 2 ** 112;
+  }
+  return values;
 }
 
 const single = new Float32Array(1);

@@ -1,7 +1,7 @@
 // A run's configuration: one JSON file, one zod schema, types inferred from it.
 // Not here: anything about the machines of a run (core/plan) or its messages (core/protocol).
 import { z } from "zod";
-import { CODECS } from "../reduce/codec.ts";
+import { PLAIN_CODECS } from "../reduce/codec.ts";
 
 const count = z.number().int().positive();
 const positive = z.number().positive();
@@ -63,8 +63,8 @@ export const RoundsConfig = z
     fragments: count,
     /** Inner steps between the beginning of an exchange and its effect. */
     overlap: z.number().int().min(0),
-    /** Of a value of a pseudo-gradient on the wire. */
-    bits: z.literal([32, 16, 8], "bits must be 8, 16 or 32"),
+    /** Of a value of a pseudo-gradient on the wire; 2: of the largest of each block alone, the others are not sent. */
+    bits: z.literal([32, 16, 8, 4, 2], "bits must be 2, 4, 8, 16 or 32"),
     outerLr: positive,
     outerMomentum: z.number().min(0).lt(1),
     /** Share of a site's own values that it keeps when an exchange takes effect. */
@@ -81,7 +81,7 @@ export const RoundsConfig = z
 export type RoundsConfig = z.infer<typeof RoundsConfig>;
 
 export const StrategyConfig = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("sync"), gradients: z.enum(CODECS) }),
+  z.strictObject({ kind: z.literal("sync"), gradients: z.enum(PLAIN_CODECS) }),
   RoundsConfig,
 ]);
 export type StrategyConfig = z.infer<typeof StrategyConfig>;
@@ -102,7 +102,7 @@ export const RunConfig = z
     microbatch: count,
     steps: count,
     strategy: StrategyConfig,
-    activations: z.enum(CODECS),
+    activations: z.enum(PLAIN_CODECS),
     recompute: z.boolean().default(false),
     stages: z.union([z.literal("auto"), count], "use 'auto' or a whole number of stages"),
     checkpointEvery: count,

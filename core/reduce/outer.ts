@@ -19,6 +19,8 @@ export const ROUNDS_CODECS: Readonly<Record<RoundsConfig["bits"], Codec>> = {
   32: "f32",
   16: "f16",
   8: "int8",
+  4: "int4",
+  2: "topk",
 };
 
 export interface OuterOptions {

@@ -4,6 +4,7 @@
 import type { Segment } from "../model/parameters.ts";
 import { share } from "../plan/partition.ts";
 import type { Codec } from "./codec.ts";
+import { encodeWithFeedback } from "./error-feedback.ts";
 import { overlaps, type Holding } from "./holdings.ts";
 import { decoded, encoded, type Encoded, type SegmentTransport } from "./transport.ts";
 
@@ -46,7 +47,7 @@ export async function sumAcrossSites(
   const own = parts.find(({ owner }) => owner === worker)!;
   const others = parts.filter((part) => part !== own);
   for (const { owner, first, end, at } of others) {
-    const term = encodeWith(feedback?.terms.subarray(first, end), codec, values.subarray(first, end));
+    const term = encodeTerm(codec, values.subarray(first, end), feedback?.terms.subarray(first, end));
     transport.send(owner, "reduce", at, term);
     if (weight !== undefined) transport.send(owner, "weight", at, encoded("f32", Float32Array.of(weight)));
   }
@@ -75,7 +76,7 @@ export async function sumAcrossSites(
   }
 
   if (others.length === 0) return;
-  const result = encodeWith(feedback?.sums.subarray(own.first, own.end), codec, sum);
+  const result = encodeTerm(codec, sum, feedback?.sums.subarray(own.first, own.end));
   for (const { owner } of others) transport.send(owner, "result", own.at, result);
   sum.set(decoded(result));
   await Promise.all(
@@ -85,15 +86,9 @@ export async function sumAcrossSites(
   );
 }
 
-/** Encodes the values and what was left unsaid before, which becomes what is left unsaid now. */
-function encodeWith(unsaid: Float32Array | undefined, codec: Codec, values: Float32Array): Encoded {
-  if (!unsaid) return encoded(codec, values);
-  const wanted = values.slice();
-  add(wanted, unsaid);
-  const result = encoded(codec, wanted);
-  const said = decoded(result);
-  for (let i = 0; i < unsaid.length; i++) unsaid[i] = wanted[i]! - said[i]!;
-  return result;
+/** Without a residual, what the encoding leaves out is forgotten. */
+function encodeTerm(codec: Codec, values: Float32Array, residual?: Float32Array): Encoded {
+  return residual ? encodeWithFeedback(codec, values, residual) : encoded(codec, values);
 }
 
 function setWeightedMean(

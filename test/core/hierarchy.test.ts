@@ -4,7 +4,7 @@ import { RunConfig } from "../../core/model/config.ts";
 import { ownedSegment, parameterSpace, stageRange } from "../../core/model/parameters.ts";
 import { makePlan } from "../../core/plan/partition.ts";
 import { Random } from "../../core/random.ts";
-import { CODECS } from "../../core/reduce/codec.ts";
+import { PLAIN_CODECS } from "../../core/reduce/codec.ts";
 import { sumOverReplicas } from "../../core/reduce/hierarchy.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
 import { memoryNetwork } from "../fixtures/memory-network.ts";
@@ -14,7 +14,7 @@ const clusters = fc.record({
   tied: fc.boolean(),
   stages: fc.oneof(fc.constant("auto" as const), fc.integer({ min: 1, max: 3 })),
   sites: fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 4 }),
-  codec: fc.constantFrom(...CODECS),
+  codec: fc.constantFrom(...PLAIN_CODECS),
   seed: fc.nat(),
 });
 

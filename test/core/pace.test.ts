@@ -5,7 +5,7 @@ import { allowedSeconds, leavesOut } from "../../core/plan/pace.ts";
 const seconds = fc.double({ min: 0.01, max: 100, noNaN: true });
 
 describe("the seconds a step may take", () => {
-  test("are never less than half of the sites need, and do not depend on how slow the slowest is", () => {
+  test("are never less than half of the sites need, and do not grow with a site that is far slower", () => {
     fc.assert(
       fc.property(fc.array(seconds, { minLength: 1, maxLength: 16 }), (sites) => {
         const allowed = allowedSeconds(sites);
@@ -13,8 +13,8 @@ describe("the seconds a step may take", () => {
         expect(within).toBeGreaterThanOrEqual(Math.ceil(sites.length / 2));
         const slowest = sites.indexOf(Math.max(...sites));
         if (sites.length < 3) return;
-        const slower = sites.map((site, i) => (i === slowest ? site * 1000 : site));
-        expect(allowedSeconds(slower)).toBeCloseTo(allowed, 6);
+        const times = (factor: number) => sites.map((site, i) => (i === slowest ? site * factor : site));
+        expect(allowedSeconds(times(1e6))).toBe(allowedSeconds(times(1e5)));
       }),
     );
   });

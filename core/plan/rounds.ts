@@ -13,13 +13,15 @@ import {
 } from "../model/parameters.ts";
 import { share } from "./partition.ts";
 
-/** What happens after the commit of a step, merges first. */
+/** What happens after the commit of a step, in this order. */
 export interface RoundsMoment {
-  /** Fragments whose exchange, begun `overlap` steps before, takes effect. */
+  /** Fragments whose exchange, begun at an earlier step, takes effect. */
   readonly merges: readonly number[];
   /** Fragments whose exchange begins. */
   readonly exchanges: readonly number[];
-  /** All fragments begin and take effect at once: the run's last step. */
+  /** Whether the exchanges that begin take effect at this step too: they are waited for. */
+  readonly atOnce: boolean;
+  /** The run's last step: all fragments are exchanged. */
   readonly last: boolean;
 }
 
@@ -31,10 +33,13 @@ export function roundsMoment(strategy: RoundsConfig, step: number, steps: number
     all.filter(
       (fragment) => at > 0 && at < steps && at % inner === share(inner, fragment + 1, fragments) % inner,
     );
-  if (step < steps) return { merges: begunAt(step - overlap), exchanges: begunAt(step), last: false };
+  if (step < steps) {
+    const atOnce = overlap === 0;
+    return { merges: atOnce ? [] : begunAt(step - overlap), exchanges: begunAt(step), atOnce, last: false };
+  }
   // Exchanges that would have taken effect later do so now.
-  const late = Array.from({ length: overlap + 1 }, (_, i) => begunAt(steps - overlap + i));
-  return { merges: late.flat(), exchanges: all, last: true };
+  const late = Array.from({ length: overlap }, (_, i) => begunAt(steps - overlap + i));
+  return { merges: late.flat(), exchanges: all, atOnce: true, last: true };
 }
 
 /** The first step after `step` at which an exchange begins. */

@@ -164,7 +164,7 @@ export class RoundsStrategy implements Strategy {
   async #exchange(site: Site): Promise<void> {
     const { cohort, strategy, config } = this.#parts;
     const { step } = site;
-    const { merges, exchanges, last } = roundsMoment(strategy, step, config.steps);
+    const { merges, exchanges, atOnce, last } = roundsMoment(strategy, step, config.steps);
     const { generation } = cohort;
     if (merges.length > 0) await this.#merge(site, merges, false);
     if (exchanges.length === 0) return;
@@ -172,7 +172,7 @@ export class RoundsStrategy implements Strategy {
     cohort.tell({ type: "exchange", generation, step, exchanges: weighed, last }, site.workers);
     for (const fragment of exchanges) site.tokens[fragment] = 0;
     Object.assign(site, { intervalStart: step, intervalBegan: performance.now(), intervalDone: 0 });
-    if (last) await this.#merge(site, exchanges, true);
+    if (atOnce) await this.#merge(site, exchanges, last);
   }
 
   async #merge(site: Site, fragments: readonly number[], last: boolean): Promise<void> {

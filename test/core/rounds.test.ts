@@ -34,9 +34,16 @@ describe("the calendar of rounds", () => {
           const merged = all.flatMap(({ step, merges }) =>
             merges.filter((f) => f === fragment).map(() => step),
           );
-          expect(merged).toEqual(begun.map((step) => Math.min(steps, step + strategy.overlap)));
+          // Without overlap an exchange takes effect at once, after it has begun: `atOnce`.
+          const later = strategy.overlap === 0 ? [] : begun;
+          expect(merged).toEqual(later.map((step) => Math.min(steps, step + strategy.overlap)));
         }
-        expect(all.at(-1)).toMatchObject({ last: true, exchanges: [...Array(strategy.fragments).keys()] });
+        for (const { atOnce } of before) expect(atOnce).toBe(strategy.overlap === 0);
+        expect(all.at(-1)).toMatchObject({
+          atOnce: true,
+          last: true,
+          exchanges: [...Array(strategy.fragments).keys()],
+        });
       }),
     );
   });

@@ -5,6 +5,8 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { format } from "prettier";
 import { byteTokenizer } from "../../../core/formats/tokenizer.ts";
+import { EXIT, UserError } from "../../../server/errors.ts";
+import { interrupted } from "../../../server/interrupt.ts";
 import { readText } from "../../../server/corpus.ts";
 import { openFirefox } from "../browsers.ts";
 import { serveTask } from "../serve.ts";
@@ -14,6 +16,9 @@ import { Results, Trained, type Result } from "./results.ts";
 const FOLDER = "docs/convergence";
 const FILE = join(FOLDER, "results.json");
 
+const ending = interrupted().then(() => {
+  throw new UserError("interrupted", EXIT.interrupted);
+});
 const wanted = process.argv[2] ?? "";
 for (const one of EXPERIMENTS.filter(({ name }) => name.includes(wanted))) {
   const results = await stored();
@@ -39,7 +44,7 @@ async function run({ name, sites, seed, config }: Experiment): Promise<Result> {
   });
   const page = await openFirefox(served.url);
   try {
-    const trained = await Promise.race([served.report, page.broken]);
+    const trained = await Promise.race([served.report, page.broken, ending]);
     return { name, sites, seed, config, date: new Date().toISOString().slice(0, 10), ...trained };
   } finally {
     await page.close();

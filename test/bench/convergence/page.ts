@@ -11,8 +11,7 @@ await runInPage(Job, async ({ config, sites, validFrom }, say) => {
   return train({
     config,
     sites,
-    train: tokens.subarray(0, validFrom),
-    valid: tokens.subarray(validFrom),
+    tokens: { train: tokens.subarray(0, validFrom), valid: tokens.subarray(validFrom) },
     onPoint: ({ step, loss }) => say(`  step ${step}  ${loss.toFixed(4)}`),
   });
 });

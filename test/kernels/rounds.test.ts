@@ -1,0 +1,89 @@
+// Strategy `rounds` on real stages: two sites in this process.
+import { expect, test } from "vitest";
+import type { RunConfig } from "../../core/model/config.ts";
+import { Random } from "../../core/random.ts";
+import { roundsStrategy, tinyConfig } from "../fixtures/configs.ts";
+import { InProcessSites, MemoryBlobs } from "../fixtures/in-process-sites.ts";
+import { gpu } from "./device.ts";
+
+const random = new Random(5);
+/** Text with something to learn: a walk among few values. */
+const text = Uint8Array.from({ length: 4000 }, (_, i) => 97 + ((i * 7 + Math.floor(random.unit() * 3)) % 26));
+const tokens = { train: text.subarray(0, 3600), valid: text.subarray(3600) };
+
+const start = (
+  config: RunConfig,
+  more: { blobs?: MemoryBlobs; from?: Awaited<ReturnType<InProcessSites["save"]>> } = {},
+) => InProcessSites.start({ gpu, config, sites: 2, tokens, ...more });
+
+const parametersOf = (sites: InProcessSites) =>
+  Promise.all(sites.workers.map(({ stage }) => stage.read("parameters")));
+
+test("one inner step, one fragment, no overlap, rate 1, no momentum: the same as averaging by hand", async () => {
+  const byRounds = await start(
+    tinyConfig({
+      steps: 8,
+      strategy: roundsStrategy({ inner: 1, fragments: 1, bits: 32, outerLr: 1, outerMomentum: 0, merge: 0 }),
+    }),
+  );
+  // Sites that never meet before the last step, which is not reached.
+  const byHand = await start(
+    tinyConfig({ steps: 8, strategy: roundsStrategy({ inner: 100, fragments: 1 }) }),
+  );
+  for (let step = 1; step < 8; step++) {
+    await byRounds.step();
+    await byHand.step();
+    const [a, b] = await parametersOf(byHand);
+    const mean = a!.map((value, i) => (value + b![i]!) / 2);
+    for (const { stage } of byHand.workers) stage.write("parameters", mean, stage.segment.start);
+    for (const reached of await parametersOf(byRounds)) {
+      const off = Math.hypot(...reached.map((value, i) => value - mean[i]!)) / Math.hypot(...mean);
+      expect(off).toBeLessThan(1e-5);
+    }
+  }
+  expect(Math.abs((await byRounds.validate()) / (await byHand.validate()) - 1)).toBeLessThan(1e-5);
+  byRounds.destroy();
+  byHand.destroy();
+});
+
+test.each([
+  { name: "between exchanges", at: 7 },
+  { name: "while one is under way", at: 9 },
+])("stopped $name and started again, sites go on to the same bits", async ({ at }) => {
+  const config = tinyConfig({
+    steps: 16,
+    strategy: roundsStrategy({ inner: 8, fragments: 2, overlap: 2, bits: 4 }),
+  });
+  const blobs = new MemoryBlobs();
+  const unbroken = await start(config, { blobs });
+  const saved = await advance(unbroken, at).then(() => unbroken.save());
+  const resumed = await start(config, { blobs, from: saved });
+  await advance(unbroken, config.steps - at);
+  await advance(resumed, config.steps - at);
+  const [end, again] = [await unbroken.save(), await resumed.save()];
+  expect(again).toEqual(end);
+  // All sites end with the same model.
+  const [a, b] = await parametersOf(resumed);
+  expect(a).toEqual(b);
+  unbroken.destroy();
+  resumed.destroy();
+});
+
+test("sites learn with each other's help, in a fraction of the bytes", async () => {
+  const run = async (strategy: RunConfig["strategy"]) => {
+    const sites = await start(tinyConfig({ steps: 48, strategy }));
+    await advance(sites, 48);
+    const loss = await sites.validate();
+    sites.destroy();
+    return { loss, wideBytes: sites.wideBytes };
+  };
+  const sync = await run({ kind: "sync", gradients: "f32" });
+  const rounds = await run(roundsStrategy({ inner: 12, fragments: 2, overlap: 1, bits: 4 }));
+  // The last exchange is in int8.
+  expect(sync.wideBytes / rounds.wideBytes).toBeGreaterThan(40);
+  expect(rounds.loss).toBeLessThan(sync.loss * 1.15);
+});
+
+async function advance(sites: InProcessSites, steps: number): Promise<void> {
+  for (let step = 0; step < steps; step++) await sites.step();
+}

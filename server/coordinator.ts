@@ -119,8 +119,11 @@ export class RunCoordinator implements Coordinator {
         config: run.config,
         status: run.status,
         step: run.step,
-        siteBytesBy: run.bytesBy("site"),
-        wideBytesBy: run.bytesBy("wide"),
+        siteBytesBy: run.tally.bytesBy("site"),
+        wideBytesBy: run.tally.bytesBy("wide"),
+        byWorker: run.tally.byWorker(),
+        computing: run.tally.computing,
+        overlapped: run.tally.overlapped,
         checkpoint: run.checkpoint?.id ?? null,
       },
     };

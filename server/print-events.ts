@@ -71,6 +71,9 @@ export class EventPrinter {
       `site links: ${bytes(done.siteBytes)} (${purposes(done.siteBytesBy)})`,
       `  activations and their gradients need ${bytes(done.activationBytesNeeded)}${overhead(done)}`,
       `wide links: ${bytes(done.wideBytes)} (${purposes(done.wideBytesBy)})`,
+      ...(done.computing === null
+        ? []
+        : [`workers computed ${percent(done.computing)} of the time${hidden(done)}`]),
       `workers lost: ${done.workersLost}, steps done again: ${done.stepsRetried}, left out: ${done.stepsLeftOut}, checkpoint: ${done.checkpoint ?? "none"}`,
     ].join("\n");
   }
@@ -98,4 +101,14 @@ function bytes(count: number): string {
 function purposes(by: Record<string, number>): string {
   const parts = Object.entries(by).sort(([, a], [, b]) => b - a);
   return parts.map(([purpose, count]) => `${purpose} ${bytes(count)}`).join(", ") || "none";
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+function hidden({ overlapped }: DoneEvent): string {
+  return overlapped === null
+    ? ""
+    : `; exchanges between sites were hidden behind it for ${percent(overlapped)}`;
 }

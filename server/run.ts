@@ -9,12 +9,13 @@ import {
   stepActivationBytes,
   validationActivationBytes,
 } from "../core/plan/traffic.ts";
-import type { ByteCounts, ClientMessage, Shard } from "../core/protocol/control.ts";
+import type { ClientMessage, Shard } from "../core/protocol/control.ts";
 import type { DoneEvent, RunEvent, RunStatus } from "../core/protocol/events.ts";
 import type { Checkpoint, Checkpoints } from "./checkpoints.ts";
 import { Cohort, DoesNotFit, RunImpossible, WorkerLost } from "./cohort.ts";
 import type { WorkerPort } from "./coordinator-port.ts";
 import type { Corpus } from "./corpus.ts";
+import { total, Tally } from "./tally.ts";
 import { RoundsStrategy } from "./strategy/rounds.ts";
 import { meanLoss, type CommittedStep, type Strategy } from "./strategy/strategy.ts";
 import { syncStrategy } from "./strategy/sync.ts";
@@ -61,7 +62,7 @@ export class Run {
   #stepsLeftOut = 0;
   #stepBegan = 0;
   #workersLost = 0;
-  readonly #bytes = new Map<string, ByteCounts>();
+  readonly tally = new Tally();
 
   constructor(parts: RunParts) {
     this.#parts = parts;
@@ -148,7 +149,7 @@ export class Run {
   }
 
   deliver(worker: string, message: Extract<ClientMessage, { generation: number }>): void {
-    if ("bytes" in message && this.takesPart(worker)) this.#bytes.set(worker, message.bytes);
+    if (this.takesPart(worker)) this.tally.take(worker, message);
     this.#cohort?.deliver(worker, message);
   }
 
@@ -156,16 +157,6 @@ export class Run {
     if (!this.takesPart(worker) || this.#cohort!.letGo(worker)) return;
     this.#workersLost++;
     this.#cohort!.fail(new WorkerLost(`worker ${worker} ${reason}`));
-  }
-
-  /** Bytes on data channels so far, by link kind and purpose. */
-  bytesBy(kind: "site" | "wide"): Record<string, number> {
-    const sums: Record<string, number> = {};
-    for (const counts of this.#bytes.values()) {
-      for (const [purpose, bytes] of Object.entries(counts[kind]))
-        sums[purpose] = (sums[purpose] ?? 0) + bytes;
-    }
-    return sums;
   }
 
   async #runGeneration(): Promise<void> {
@@ -333,9 +324,9 @@ export class Run {
   }
 
   #doneEvent(): DoneEvent {
-    const total = (by: Record<string, number>) => Object.values(by).reduce((sum, bytes) => sum + bytes, 0);
-    const site = this.bytesBy("site");
-    const wide = this.bytesBy("wide");
+    const { tally } = this;
+    const site = tally.bytesBy("site");
+    const wide = tally.bytesBy("wide");
     return {
       event: "done",
       run: this.id,
@@ -346,6 +337,9 @@ export class Run {
       wideBytes: total(wide),
       siteBytesBy: site,
       wideBytesBy: wide,
+      byWorker: tally.byWorker(),
+      computing: tally.computing,
+      overlapped: tally.overlapped,
       activationBytesNeeded: this.#bytesNeeded,
       stepsRetried: this.#stepsRetried,
       stepsLeftOut: this.#stepsLeftOut,

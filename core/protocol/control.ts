@@ -14,6 +14,7 @@ const index = z.number().int().min(0);
 const text = z.string().max(2000);
 const generation = index;
 const step = index;
+const seconds = z.number().min(0);
 export const Hash = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** A site's name as people type it. */
@@ -38,6 +39,17 @@ export const ByteCounts = z.strictObject({
   wide: z.record(z.string().max(40), index),
 });
 export type ByteCounts = z.infer<typeof ByteCounts>;
+
+/** How a worker spent its time since it last said so, seconds: see web/worker/meter.ts. */
+export const Times = z.strictObject({
+  passed: seconds,
+  /** Of which nothing was computed because something was still to come. */
+  waited: seconds,
+  /** An exchange with other sites was under way; and of that, waited for it to end. */
+  exchanging: seconds,
+  exposed: seconds,
+});
+export type Times = z.infer<typeof Times>;
 
 /** `site`: whose own state it is, where sites differ between exchanges (strategy `rounds`). */
 export const Shard = z.strictObject({
@@ -73,6 +85,7 @@ export const ClientMessage = z.discriminatedUnion("type", [
     /** Sum of -ln p over the replica's tokens, null when not finite; absent where there is no head. */
     lossSum: z.number().nullable().optional(),
     tokens: index,
+    times: Times,
     bytes: ByteCounts,
   }),
   z.strictObject({

@@ -6,6 +6,19 @@ const index = z.number().int().min(0);
 const loss = z.number().nullable();
 const bytesByPurpose = z.record(z.string(), index);
 
+const share = z.number().min(0).max(1).nullable();
+
+/** What one worker has sent over data channels, and its share of time at work. */
+export const WorkerTally = z.strictObject({ siteBytes: index, wideBytes: index, computing: share });
+export type WorkerTally = z.infer<typeof WorkerTally>;
+
+const tallies = {
+  byWorker: z.record(z.string(), WorkerTally).default({}),
+  /** Share of their time in which workers computed; of an exchange's between sites in which they did meanwhile. */
+  computing: share.default(null),
+  overlapped: share.default(null),
+};
+
 export const StepEvent = z.strictObject({
   event: z.literal("step"),
   step: index,
@@ -31,6 +44,7 @@ export const DoneEvent = z.strictObject({
   wideBytes: index,
   siteBytesBy: bytesByPurpose,
   wideBytesBy: bytesByPurpose,
+  ...tallies,
   /** Payload that activations and their gradients need on site links, worked out from the plan. */
   activationBytesNeeded: index,
   stepsRetried: index,
@@ -96,6 +110,7 @@ export const RunView = z.strictObject({
   step: index,
   siteBytesBy: bytesByPurpose,
   wideBytesBy: bytesByPurpose,
+  ...tallies,
   /** Latest checkpoint, if any: what the download links of a run give. */
   checkpoint: z.string().nullable(),
 });

@@ -105,13 +105,16 @@ describe("describeEvent", () => {
       activationBytesNeeded: 0,
       stepsRetried: 1,
       stepsLeftOut: 0,
+      byWorker: {},
+      computing: null,
+      overlapped: null,
       workersLost: 2,
       checkpoint: null,
     });
     expect(done?.details).toEqual([
       "loss –, validation loss 2.2000",
       "site links 1.5 MB, wide links 2.0 kB",
-      "steps done again 1, workers lost 2",
+      "steps done again 1, left out 0, workers lost 2",
     ]);
   });
 });

@@ -172,6 +172,9 @@ test("metrics count workers by site and bytes by link", async () => {
       step: 7,
       siteBytesBy: { activation: 100 },
       wideBytesBy: { reduce: 10 },
+      byWorker: {},
+      computing: null,
+      overlapped: null,
       checkpoint: null,
     },
   };

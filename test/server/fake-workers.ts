@@ -57,6 +57,7 @@ function usualAnswer(order: Order): Answer | null {
         squaredNorm: 4,
         lossSum: 2 * 64,
         tokens: 64,
+        times: { passed: 2, waited: 0.5, exchanging: 0.4, exposed: 0.1 },
         bytes,
       };
     case "validate":

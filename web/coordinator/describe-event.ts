@@ -49,7 +49,7 @@ export function describeEvent(event: RunEvent): EventWords | null {
       return say(`The run is done: ${formatCount(event.steps)} steps.`, [
         `loss ${formatLoss(event.loss)}, validation loss ${formatLoss(event.validLoss)}`,
         `site links ${formatBytes(event.siteBytes)}, wide links ${formatBytes(event.wideBytes)}`,
-        `steps done again ${event.stepsRetried}, workers lost ${event.workersLost}`,
+        `steps done again ${event.stepsRetried}, left out ${event.stepsLeftOut}, workers lost ${event.workersLost}`,
       ]);
   }
 }

@@ -60,7 +60,7 @@ function wishesOf({ id, status }: RunView): Action[] {
   ];
 }
 
-function figuresOf({ step, config, status }: RunView): [string, string][] {
+function figuresOf({ step, config, status, computing, overlapped }: RunView): [string, string][] {
   const { steps, validations } = results.value;
   const last = steps.at(-1);
   const speed = speedOf(steps);
@@ -70,9 +70,13 @@ function figuresOf({ step, config, status }: RunView): [string, string][] {
     ["Validation loss", validations.at(-1)?.loss.toFixed(4) ?? "–"],
     ["Gradient norm", last?.gradNorm.toFixed(3) ?? "–"],
     ["Tokens/s", speed ? formatCount(speed.tokensPerSecond) : "–"],
+    ["Time at work", percent(computing)],
+    ["Exchanges hidden", percent(overlapped)],
   ];
   if (!isEnded(status)) {
     figures.push(["Time left", speed ? formatDuration((config.steps - step) * speed.secondsPerStep) : "–"]);
   }
   return figures;
 }
+
+const percent = (share: number | null) => (share === null ? "–" : `${(100 * share).toFixed(0)} %`);

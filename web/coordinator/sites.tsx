@@ -1,5 +1,6 @@
 // Sites and their workers.
 import type { WorkerView } from "../../core/protocol/events.ts";
+import { formatBytes } from "../../core/format.ts";
 import { StateLabel } from "../ui/state-label.tsx";
 import { describeWorkerState } from "./describe-state.ts";
 import { JoinLink } from "./join-link.tsx";
@@ -42,6 +43,7 @@ function Site({ name, workers }: { readonly name: string; readonly workers: read
 }
 
 function Worker({ id, name, gpu, browser, state, holds }: WorkerView) {
+  const tally = snapshot.value.run?.byWorker[id];
   return (
     <li>
       <div class="row apart">
@@ -55,6 +57,12 @@ function Worker({ id, name, gpu, browser, state, holds }: WorkerView) {
         {gpu}, <span class="whole">{browser}</span>
       </div>
       {holds && <div>{holds}</div>}
+      {tally && (
+        <div class="soft">
+          sent {formatBytes(tally.siteBytes)} in its site, {formatBytes(tally.wideBytes)} to others
+          {tally.computing !== null && `; ${(100 * tally.computing).toFixed(0)} % of its time at work`}
+        </div>
+      )}
     </li>
   );
 }

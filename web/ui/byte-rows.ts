@@ -13,6 +13,8 @@ const PURPOSES: Record<string, string> = {
   gradient: "Gradients of activations",
   reduce: "Parameter gradients to sum",
   result: "Summed parameter gradients",
+  weight: "Weights of their terms",
+  parameters: "Parameters after an exchange",
   embeddingGradient: "Gradient of the tied embedding",
   embedding: "Tied embedding",
   token: "Sampled tokens",

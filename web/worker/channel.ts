@@ -13,7 +13,7 @@ import { Mailbox } from "./mailbox.ts";
 
 type Post = (to: string, frame: ArrayBuffer) => void;
 
-interface Place {
+export interface Place {
   readonly step: number;
   readonly microbatch?: number;
   readonly segment?: number;

@@ -16,6 +16,7 @@ import { holdingsOf, overlaps, type Holding } from "../../core/reduce/holdings.t
 import type { OuterState } from "../../core/reduce/outer.ts";
 import type { Stage } from "../engine/stage.ts";
 import type { Channel } from "./channel.ts";
+import type { Meter } from "./meter.ts";
 import type { Assignment, Order } from "./trainer.ts";
 
 export interface OuterLoopParts {
@@ -25,6 +26,7 @@ export interface OuterLoopParts {
   readonly range: StageRange;
   readonly stage: Stage;
   readonly channel: Channel;
+  readonly meter: Meter;
   /** Null on a stage that is not of its site's lead replica. */
   readonly outer: OuterState | null;
 }
@@ -55,7 +57,7 @@ export class OuterLoop {
 
   /** Begins exchanges with the values as they are now; they go on beside what comes next. */
   async exchange({ step, exchanges, last }: Order<"exchange">): Promise<void> {
-    const { outer, channel, stage, strategy, self: worker } = this.#parts;
+    const { outer, channel, stage, strategy, meter, self: worker } = this.#parts;
     if (!outer) return;
     const transport = channel.segments(step);
     const options = { strategy, sites: this.#sites, worker };
@@ -65,7 +67,7 @@ export class OuterLoop {
       const begun = segments[i]!.map((segment) =>
         outer.exchange({ segment, local: local.get(segment)!, tokens, last }, options, transport),
       );
-      const all = Promise.all(begun);
+      const all = meter.exchange(Promise.all(begun));
       // A failure is met where the exchange takes effect; until then it must not count as unhandled.
       all.catch(() => {});
       this.#underWay.set(fragment, all);
@@ -78,7 +80,8 @@ export class OuterLoop {
       await this.#follow(step, fragments);
       return {};
     }
-    await Promise.all(fragments.map((fragment) => this.#underWay.get(fragment)));
+    const ends = Promise.all(fragments.map((fragment) => this.#underWay.get(fragment)));
+    await this.#parts.meter.waitForExchange(ends);
     for (const fragment of fragments) this.#underWay.delete(fragment);
     await this.#takeEffect(this.#parts.outer, step, fragments, last ? 0 : this.#parts.strategy.merge);
     return this.#hashes(this.#parts.outer, fragments);

@@ -7,11 +7,13 @@ import { borrowsEmbedding, type StageRange } from "../../core/model/parameters.t
 import { positionOf, type Position, type Replica } from "../../core/plan/plan.ts";
 import { EMBEDDING_FRAGMENT } from "../../core/plan/rounds.ts";
 import { oneForwardOneBackward } from "../../core/plan/schedule.ts";
-import type { WorkerMessage } from "../../core/protocol/control.ts";
+import type { Times, WorkerMessage } from "../../core/protocol/control.ts";
+import type { FrameKind } from "../../core/protocol/frame.ts";
 import { Random } from "../../core/random.ts";
 import { sumOverReplicas } from "../../core/reduce/hierarchy.ts";
 import type { Stage } from "../engine/stage.ts";
-import type { Channel } from "./channel.ts";
+import type { Channel, Place } from "./channel.ts";
+import type { Meter } from "./meter.ts";
 import type { OuterLoop } from "./outer-loop.ts";
 
 export type Assignment = Extract<WorkerMessage, { type: "assign" }>;
@@ -30,6 +32,7 @@ export interface TrainerParts {
   readonly stage: Stage;
   readonly slots: number;
   readonly channel: Channel;
+  readonly meter: Meter;
   /** Of strategy `rounds`. */
   readonly outerLoop: OuterLoop | null;
   readonly tokens: { readonly train: Tokens; readonly valid: Tokens };
@@ -56,8 +59,13 @@ export class Trainer {
   }
 
   /** Computes and reduces the gradient of a step. Sums are over this replica's tokens for the loss. */
-  async step({ step }: Order<"step">): Promise<{ squaredNorm: Sum; lossSum?: Sum; tokens: number }> {
-    const { assignment, stage, channel, range, tokens } = this.#parts;
+  async step({ step }: Order<"step">): Promise<{
+    squaredNorm: Sum;
+    lossSum?: Sum;
+    tokens: number;
+    times: Times;
+  }> {
+    const { assignment, stage, range, tokens, meter } = this.#parts;
     const { config } = assignment;
     const { microbatches, stages } = this.#replica;
     stage.zero();
@@ -74,7 +82,7 @@ export class Trainer {
         this.#sendOutput(slot, step, microbatch);
       } else {
         const gradient = this.#next
-          ? await channel.receive(this.#next, "gradient", { step, microbatch })
+          ? await this.#receive(this.#next, "gradient", { step, microbatch })
           : undefined;
         stage.backward(slot, gradient);
         this.#sendInputGradient(slot, step, microbatch);
@@ -85,9 +93,8 @@ export class Trainer {
     await this.#sumGradients(step);
     const sums = await stage.sums();
     const squaredNorm = finite(sums.squaredNorm);
-    return range.head
-      ? { squaredNorm, lossSum: finite(sums.lossSum), tokens: count }
-      : { squaredNorm, tokens: count };
+    const result = { squaredNorm, tokens: count, times: meter.take() };
+    return range.head ? { ...result, lossSum: finite(sums.lossSum) } : result;
   }
 
   /** Applies the optimizer, then brings the head's copy of a tied embedding up to date. */
@@ -141,7 +148,7 @@ export class Trainer {
    * first. Only the rows that matter travel. Returns the new tokens.
    */
   async sample({ step, prompt, tokens: wanted, temperature, seed }: Order<"sample">): Promise<number[]> {
-    const { assignment, stage, channel, range } = this.#parts;
+    const { assignment, stage, channel, range, meter } = this.#parts;
     const { width: C, context: T } = assignment.config.model;
     const random = new Random(seed);
     const text = [...prompt];
@@ -152,7 +159,7 @@ export class Trainer {
       let input: Float32Array | undefined;
       if (this.#previous) {
         input = new Float32Array(assignment.config.microbatch * T * C);
-        input.set(await channel.receive(this.#previous, "activation", place));
+        input.set(await this.#receive(this.#previous, "activation", place));
       }
       stage.evaluate(0, input);
       if (this.#next) {
@@ -167,7 +174,7 @@ export class Trainer {
         if (!range.embed) channel.send(this.#first, "token", place, Uint32Array.of(token));
         text.push(token);
       } else {
-        text.push(range.embed ? await channel.receiveToken(this.#last, place) : 0);
+        text.push(range.embed ? await meter.wait(channel.receiveToken(this.#last, place)) : 0);
       }
     }
     return text.slice(prompt.length);
@@ -188,7 +195,7 @@ export class Trainer {
 
   /** Over all replicas, or, where sites exchange by rounds, over those of this site. */
   async #sumGradients(step: number): Promise<void> {
-    const { assignment, stage, channel, self } = this.#parts;
+    const { assignment, stage, channel, self, meter } = this.#parts;
     const { config, plan } = assignment;
     const { strategy, model } = config;
     const summed =
@@ -198,7 +205,8 @@ export class Trainer {
     if (summed.replicas.length === 1) return;
     const codec = strategy.kind === "sync" ? strategy.gradients : "f32";
     const gradient = await stage.gradient();
-    await sumOverReplicas(model, summed, self, gradient, codec, channel.segments(step));
+    const sum = sumOverReplicas(model, summed, self, gradient, codec, channel.segments(step));
+    await meter.waitForExchange(meter.exchange(sum));
     stage.setGradient(gradient, stage.segment.start);
   }
 
@@ -206,7 +214,7 @@ export class Trainer {
   async #renewEmbedding(place: { step: number; microbatch?: number }): Promise<void> {
     const { assignment, stage, channel, range } = this.#parts;
     if (borrowsEmbedding(assignment.config.model, range)) {
-      stage.writeEmbedding(await channel.receive(this.#first, "embedding", place));
+      stage.writeEmbedding(await this.#receive(this.#first, "embedding", place));
     } else if (this.#lendsEmbedding) {
       channel.send(this.#last, "embedding", place, await stage.readEmbedding());
     }
@@ -218,7 +226,7 @@ export class Trainer {
     if (borrowsEmbedding(assignment.config.model, range)) {
       channel.send(this.#first, "embeddingGradient", { step }, await stage.embeddingGradient());
     } else if (this.#lendsEmbedding) {
-      stage.addEmbeddingGradient(await channel.receive(this.#last, "embeddingGradient", { step }));
+      stage.addEmbeddingGradient(await this.#receive(this.#last, "embeddingGradient", { step }));
     }
   }
 
@@ -229,7 +237,11 @@ export class Trainer {
 
   async #input(step: number, microbatch: number): Promise<Float32Array | undefined> {
     if (!this.#previous) return undefined;
-    return this.#parts.channel.receive(this.#previous, "activation", { step, microbatch });
+    return this.#receive(this.#previous, "activation", { step, microbatch });
+  }
+
+  #receive(from: string, kind: FrameKind, place: Place): Promise<Float32Array> {
+    return this.#parts.meter.wait(this.#parts.channel.receive(from, kind, place));
   }
 
   #sendOutput(slot: number, step: number, microbatch: number): void {

@@ -14,6 +14,7 @@ import { Channel } from "./channel.ts";
 import { describeGpu } from "./describe-gpu.ts";
 import { GenerationEnded } from "./mailbox.ts";
 import { OuterLoop } from "./outer-loop.ts";
+import { Meter } from "./meter.ts";
 import { loadState, saveState } from "./stage-state.ts";
 import { Trainer, type Assignment } from "./trainer.ts";
 import { tune } from "./tune.ts";
@@ -25,6 +26,7 @@ type OrderMessage = Extract<ToTrainer, { type: "order" }>["order"];
 interface Generation {
   readonly assignment: Assignment;
   readonly channel: Channel;
+  readonly meter: Meter;
   stage: Stage | null;
   trainer: Trainer | null;
   save: (() => ReturnType<typeof saveState>) | null;
@@ -38,6 +40,8 @@ let blobs = new BlobClient("");
 let generation: Generation | null = null;
 /** Orders run one after the other: each starts when this settles. */
 let orders: Promise<void> = Promise.resolve();
+/** From then on until the next one begins, the coordinator's word is waited for. */
+let lastOrderEnded = performance.now();
 
 addEventListener("message", ({ data }: MessageEvent<ToTrainer>) => {
   if (data.type === "start") {
@@ -93,13 +97,19 @@ function take(order: OrderMessage): void {
     const channel = new Channel(order.runNumber, order.generation, (to, frame) =>
       post({ type: "frame", to, frame }, [frame]),
     );
-    generation = { assignment: order, channel, stage: null, trainer: null, save: null };
+    generation = { assignment: order, channel, meter: new Meter(), stage: null, trainer: null, save: null };
   } else if (order.type === "release") {
     // What still waits for a frame would wait for ever: end it before the order's turn comes.
     if (generation?.assignment.generation === order.generation) generation.channel.close(order.reason);
   }
   const current = generation;
-  orders = orders.then(() => carryOut(order, current)).catch((error: unknown) => fail(error, current));
+  orders = orders
+    .then(() => {
+      current?.meter.idle(performance.now() - lastOrderEnded);
+      return carryOut(order, current);
+    })
+    .catch((error: unknown) => fail(error, current))
+    .then(() => void (lastOrderEnded = performance.now()));
 }
 
 async function carryOut(order: OrderMessage, current: Generation | null): Promise<void> {
@@ -143,7 +153,7 @@ async function carryOut(order: OrderMessage, current: Generation | null): Promis
 }
 
 async function load(current: Generation): Promise<void> {
-  const { assignment, channel } = current;
+  const { assignment, channel, meter } = current;
   const { config, plan } = assignment;
   const position = positionOf(plan, self)!;
   const spec = stageSpecOf(config, plan.replicas[position.replica]!, position.stage);
@@ -162,7 +172,7 @@ async function load(current: Generation): Promise<void> {
   await loadState(stored, assignment, blobs);
   const outerLoop =
     strategy.kind === "rounds"
-      ? new OuterLoop({ self, assignment, strategy, range, stage, channel, outer })
+      ? new OuterLoop({ self, assignment, strategy, range, stage, channel, meter, outer })
       : null;
   current.stage = stage;
   current.trainer = new Trainer({
@@ -172,6 +182,7 @@ async function load(current: Generation): Promise<void> {
     stage,
     slots: spec.slots,
     channel,
+    meter,
     tokens,
     outerLoop,
   });
@@ -179,6 +190,8 @@ async function load(current: Generation): Promise<void> {
     await outerLoop?.settle();
     return saveState(stored, config.model, blobs);
   };
+  // What comes before training is no step's time.
+  meter.take();
   report({ type: "prepared", generation: assignment.generation, stageBytes: stageBytes(spec) });
 }
 

@@ -1,0 +1,44 @@
+import { expect, test } from "vitest";
+import { Meter } from "../../web/worker/meter.ts";
+
+/** A clock that is set by hand, and something that takes its time. */
+function clock() {
+  let now = 1000;
+  const sleep = async (milliseconds: number) => {
+    await Promise.resolve();
+    now += milliseconds;
+  };
+  return { now: () => now, pass: (milliseconds: number) => (now += milliseconds), sleep };
+}
+
+test("time passes at work or waiting, and each report begins anew", async () => {
+  const { now, pass, sleep } = clock();
+  const meter = new Meter(now);
+  pass(3000);
+  await meter.wait(sleep(500));
+  meter.idle(0);
+  expect(meter.take()).toEqual({ passed: 3.5, waited: 0.5, exchanging: 0, exposed: 0 });
+  pass(1000);
+  meter.idle(250);
+  expect(meter.take()).toEqual({ passed: 1, waited: 0.25, exchanging: 0, exposed: 0 });
+});
+
+test("an exchange is hidden as far as nobody waits for it", async () => {
+  const { now, pass, sleep } = clock();
+  const meter = new Meter(now);
+  let end = () => {};
+  const exchange = meter.exchange(new Promise<void>((resolve) => (end = resolve)));
+  pass(4000);
+  const waiting = meter.waitForExchange(exchange.then(() => {}));
+  await sleep(1000);
+  end();
+  await waiting;
+  expect(meter.take()).toEqual({ passed: 5, waited: 1, exchanging: 5, exposed: 1 });
+});
+
+test("what fails was waited for all the same", async () => {
+  const { now, pass } = clock();
+  const meter = new Meter(now);
+  await meter.wait(Promise.reject(new Error("gone")).finally(() => pass(100))).catch(() => {});
+  expect(meter.take().waited).toBe(0.1);
+});

@@ -35,8 +35,7 @@ test.each<[Codec, number, number]>([
 test("the bytes of a few values", () => {
   // 1016 / 127 = 8 is 0x4100; 20 / 8 and 12 / 8 are ties, rounded to 2.
   expect([...bytesOf("int8", Float32Array.of(1016, -8, 20, 12, -12))]).toEqual([
-    ...[0, 0, 0, 0x41, 127, 255, 2, 2],
-    ...[254, 0, 0, 0],
+    0, 0, 0, 0x41, 127, 255, 2, 2, 254, 0, 0, 0,
   ]);
   // 7 / 7 = 1 is 0x3f80; the first of two in the low half of a byte.
   expect([...bytesOf("int4", Float32Array.of(7, -1, 2.4))]).toEqual([0, 0, 0x80, 0x3f, 0xf7, 0x02, 0, 0]);
@@ -46,9 +45,7 @@ test("the bytes of a few values", () => {
   sparse[64] = 2;
   sparse[9] = 0.9;
   expect([...bytesOf("topk", sparse)]).toEqual([
-    ...[0x80, 0x3f, 0x00, 0x40],
-    ...[0x05, 0x00, 0x04, 0x00],
-    ...[0b1001, 0, 0, 0],
+    0x80, 0x3f, 0x00, 0x40, 0x05, 0x00, 0x04, 0x00, 0b1001, 0, 0, 0,
   ]);
   expect([...arrived("topk", sparse)].filter((value) => value !== 0)).toEqual([-1.25, 1.75]);
 });

@@ -1,6 +1,7 @@
 // Kernels: WGSL source to compiled pipelines, each made once a device.
 import adamw from "../../shaders/adamw.wgsl?raw";
 import attention from "../../shaders/attention.wgsl?raw";
+import blockIntegers from "../../shaders/block-integers.wgsl?raw";
 import crossEntropy from "../../shaders/cross-entropy.wgsl?raw";
 import elementwise from "../../shaders/elementwise.wgsl?raw";
 import embedding from "../../shaders/embedding.wgsl?raw";
@@ -8,6 +9,7 @@ import matmulRegisters from "../../shaders/matmul-registers.wgsl?raw";
 import matmulTiled from "../../shaders/matmul-tiled.wgsl?raw";
 import norm from "../../shaders/norm.wgsl?raw";
 import alone from "../../shaders/parts/alone.wgsl?raw";
+import block from "../../shaders/parts/block.wgsl?raw";
 import byQuads from "../../shaders/parts/by-quads.wgsl?raw";
 import finishResidual from "../../shaders/parts/finish-residual.wgsl?raw";
 import finishStore from "../../shaders/parts/finish-store.wgsl?raw";
@@ -19,12 +21,14 @@ import rowAlone from "../../shaders/parts/row-alone.wgsl?raw";
 import rowWorkgroup from "../../shaders/parts/row-workgroup.wgsl?raw";
 import row from "../../shaders/parts/row.wgsl?raw";
 import rope from "../../shaders/rope.wgsl?raw";
+import topK from "../../shaders/top-k.wgsl?raw";
 import { hashText } from "../../core/random.ts";
 import { inHalves, preprocess } from "./preprocess.ts";
 
 const SOURCES = {
   adamw,
   attention,
+  "block-integers": blockIntegers,
   "cross-entropy": crossEntropy,
   elementwise,
   embedding,
@@ -32,11 +36,13 @@ const SOURCES = {
   "matmul-tiled": matmulTiled,
   norm,
   rope,
+  "top-k": topK,
 };
 export type ShaderFile = keyof typeof SOURCES;
 
 const PARTS = {
   alone,
+  block,
   "by-quads": byQuads,
   "finish-residual": finishResidual,
   "finish-store": finishStore,

@@ -10,7 +10,7 @@ const MAX_GROUPS = 65535;
 const groups = (items: number, perGroup: number) => Math.ceil(items / perGroup);
 
 /** More than 65,535 workgroups are laid out in rows. */
-function folded(count: number): [number, number] {
+export function folded(count: number): [number, number] {
   const x = Math.min(count, MAX_GROUPS);
   return [x, groups(count, x)];
 }

@@ -28,9 +28,9 @@ fn nearest(value: f32, scale: f32) -> i32 {
   let half = 0.5 * scale;
   let integer = i32(rounded);
   let odd = (integer & 1) == 1;
-  if (left > half || (odd && left == half)) { return integer + 1; }
-  if (left < -half || (odd && left == -half)) { return integer - 1; }
-  return integer;
+  let below = left > half || (odd && left == half);
+  let above = left < -half || (odd && left == -half);
+  return integer + select(0, 1, below) - select(0, 1, above);
 }
 
 fn words_of(size: u32) -> u32 {

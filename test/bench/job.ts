@@ -4,7 +4,7 @@ import { MODELS } from "./models.ts";
 import { CONTENDERS } from "./names.ts";
 
 export const Job = z.strictObject({
-  command: z.enum(["kernels", "step"]),
+  command: z.enum(["kernels", "step", "reduce"]),
   contenders: z.array(z.enum(CONTENDERS)).min(1),
   rounds: z.number().int().positive(),
   /** Sides of the matrices of `kernels`. */

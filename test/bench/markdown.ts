@@ -1,6 +1,6 @@
 // docs/benchmarks.md, made from the results in docs/benchmarks.
 import { median } from "./statistics.ts";
-import type { Measurement, Profile, Result, Row } from "./result.ts";
+import type { Codecs, Measurement, Profile, Result, Row } from "./result.ts";
 
 const HEADER = `# Benchmarks
 
@@ -24,12 +24,14 @@ export function renderResult({
   date,
   packages,
   measurements,
+  codecs,
 }: Result): string {
   const versions = Object.entries(packages).map(([name, version]) => `${name} ${version}`);
   return [
     `## ${command}: ${runtime}, adapter ${adapter}`,
     `${date}; ${processor}; ${versions.join(", ")}.`,
     ...measurements.map(renderMeasurement),
+    ...(codecs ? [renderCodecs(codecs)] : []),
   ].join("\n\n");
 }
 
@@ -48,6 +50,25 @@ function renderMeasurement({ title, flops, counted, rows, profile }: Measurement
     ].join("\n"),
     ...reasons,
     ...(profile ? [renderProfile(profile)] : []),
+  ].join("\n\n");
+}
+
+function renderCodecs({ values, rounds, rows }: Codecs): string {
+  const speed = (seconds: number[] | undefined) =>
+    seconds ? ((4 * values) / median(seconds) / 1e9).toPrecision(3) : "";
+  const data = rows[0]!.errors.map(({ data }) => data);
+  const heads = ["codec", "bits a value", "encode", "decode", "encode, GPU", "decode, GPU"];
+  const errorHeads = data.flatMap((name) => [`error, ${name}`, `of ${rounds}, ${name}`]);
+  const lines = rows.map(({ codec, bytes, script, gpu, errors }) => [
+    codec,
+    ((8 * bytes) / values).toPrecision(3),
+    ...[script.encode, script.decode, gpu?.encode, gpu?.decode].map(speed),
+    ...errors.flatMap(({ once, summed }) => [once, summed].map((error) => error.toPrecision(2))),
+  ]);
+  const table = [[...heads, ...errorHeads], [...heads, ...errorHeads].map(() => "---"), ...lines];
+  return [
+    `Codecs over ${(values / 1e6).toPrecision(2)} million f32 values: speeds in GB/s of f32 on one thread in JavaScript and on the adapter, whose bits were first checked to be the same; medians. On the adapter encoding is with error feedback: the values are added to what was left out before. Errors are ||said - wanted|| / ||wanted||, of one encoding, and of the sum of ${rounds}, each of new values and with error feedback.`,
+    table.map((cells) => `| ${cells.join(" | ")} |`).join("\n"),
   ].join("\n\n");
 }
 

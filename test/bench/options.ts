@@ -7,9 +7,9 @@ import { CONTENDERS, type ContenderName } from "./names.ts";
 import type { Job } from "./job.ts";
 
 export const USAGE =
-  "npm run bench -- kernels|step [--browser chromium|firefox] [--node] [--gpu] [--repeats N] [--sizes N,N] [--model small|smollm2-135m] [--only NAME,NAME] [--out FILE.json]";
+  "npm run bench -- kernels|step|reduce [--browser chromium|firefox] [--node] [--gpu] [--repeats N] [--sizes N,N] [--model small|smollm2-135m] [--only NAME,NAME] [--out FILE.json]";
 
-const COMMANDS = ["kernels", "step"] as const;
+const COMMANDS = ["kernels", "step", "reduce"] as const;
 const BROWSERS = ["chromium", "firefox"] as const;
 const DEFAULT_SIZES = "512,1024";
 const DEFAULT_ROUNDS = "5";
@@ -35,15 +35,19 @@ export function parseBenchOptions(args: string[]): BenchOptions {
   const place = values.node ? "node" : oneOf("--browser", values.browser ?? "chromium", BROWSERS);
   if (values.gpu && place !== "chromium")
     throw new UserError("--gpu is for Chromium: the others choose their adapter by themselves");
+  const measured = oneOf("what to measure", command, COMMANDS);
+  if (values.only && measured === "reduce")
+    throw new UserError("--only is for kernels and step: codecs have no other contenders");
+  const contenders = measured === "reduce" ? (["ours"] as const) : CONTENDERS;
   return {
     job: {
-      command: oneOf("what to measure", command, COMMANDS),
+      command: measured,
       rounds: parseCount("--repeats", values.repeats ?? DEFAULT_ROUNDS, 1, MOST_ROUNDS),
       sizes: (values.sizes ?? DEFAULT_SIZES)
         .split(",")
         .map((size) => parseCount("--sizes", size, 1, LARGEST_SIZE)),
       model: oneOf("--model", values.model ?? "small", MODELS),
-      contenders: values.only ? [...new Set(values.only.split(",").map(contender))] : [...CONTENDERS],
+      contenders: values.only ? [...new Set(values.only.split(",").map(contender))] : [...contenders],
     },
     place,
     gpu: values.gpu ?? false,

@@ -15,7 +15,7 @@ const DAWN = `node_modules/webgpu/dist/linux-${process.arch}/dawn.node`;
 
 /** Unpacks once, beside itself. */
 const SCRIPT = `#!/bin/sh
-# Runs the benchmark: ./bench kernels|step [--sizes N,N] [--model small|smollm2-135m] [--repeats N] [--only NAME,NAME]
+# Runs the benchmark: ./bench kernels|step|reduce [--sizes N,N] [--model small|smollm2-135m] [--repeats N] [--only NAME,NAME]
 set -eu
 cd "$(dirname "$0")"
 [ -e node ] || { gzip -dc node.gz > node; chmod +x node; }

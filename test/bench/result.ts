@@ -1,5 +1,6 @@
 // What a benchmark leaves behind: the JSON files in docs/benchmarks, and what the page sends at its end.
 import { z } from "zod";
+import { CODECS } from "../../core/reduce/codec.ts";
 import { CONTENDERS } from "./names.ts";
 
 const contender = z.enum(CONTENDERS);
@@ -43,15 +44,45 @@ export const Measurement = z.strictObject({
 });
 export type Measurement = z.infer<typeof Measurement>;
 
+/** Seconds that all values took, a sample each. */
+const Speeds = z.strictObject({
+  encode: z.array(z.number().positive()).min(1),
+  decode: z.array(z.number().positive()).min(1),
+});
+
+/** How fast codecs are, and what they lose. */
+export const Codecs = z.strictObject({
+  /** How many f32 values were encoded. */
+  values: z.number().int().positive(),
+  /** Encodings that `summed` is of. */
+  rounds: z.number().int().positive(),
+  rows: z.array(
+    z.strictObject({
+      codec: z.enum(CODECS),
+      /** What the values take on the wire. */
+      bytes: z.number().int().positive(),
+      script: Speeds,
+      /** Null for codecs without kernels. */
+      gpu: Speeds.nullable(),
+      /** ||said - wanted|| / ||wanted||, of one encoding and of the sum of all, with error feedback. */
+      errors: z.array(
+        z.strictObject({ data: z.string(), once: z.number().min(0), summed: z.number().min(0) }),
+      ),
+    }),
+  ),
+});
+export type Codecs = z.infer<typeof Codecs>;
+
 /** What the page (or Dawn in Node) finds out by itself. */
 export const Report = z.strictObject({
   adapter: z.string().min(1),
   measurements: z.array(Measurement),
+  codecs: Codecs.optional(),
 });
 export type Report = z.infer<typeof Report>;
 
 export const Result = Report.extend({
-  command: z.enum(["kernels", "step"]),
+  command: z.enum(["kernels", "step", "reduce"]),
   /** "Chromium 156.0", "Firefox 153.7", "Dawn for Node 0.6". */
   runtime: z.string(),
   date: z.iso.date(),

@@ -4,6 +4,7 @@ import type { Contender, OpenContender } from "./contender.ts";
 import type { ContenderName } from "./names.ts";
 import type { Job } from "./job.ts";
 import { benchMatmul } from "./kernels.ts";
+import { benchCodecs } from "./reduce.ts";
 import type { Report } from "./result.ts";
 import { benchStep } from "./step.ts";
 
@@ -16,7 +17,8 @@ const MODULES: Record<ContenderName, () => Promise<{ default: OpenContender }>> 
 };
 
 export async function runJob(job: Job, say: (line: string) => void): Promise<Report> {
-  const { info, device } = await openGpu();
+  const gpu = await openGpu();
+  const { info, device } = gpu;
   const storages = device.features.has("shader-f16") ? [false, true] : [false];
   const opened = new Map<ContenderName, Promise<Contender>>();
   const open = (name: ContenderName) => {
@@ -25,6 +27,9 @@ export async function runJob(job: Job, say: (line: string) => void): Promise<Rep
     return contender;
   };
   const { contenders, rounds, sizes } = job;
+  if (job.command === "reduce") {
+    return { adapter: adapterName(info), measurements: [], codecs: await benchCodecs(gpu, rounds, say) };
+  }
   const measurements = [];
   if (job.command === "kernels") {
     for (const halves of storages) {

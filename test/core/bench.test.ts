@@ -88,6 +88,24 @@ test("the page says where, which versions, and each contender's figures against 
   expect(page).toContain("tfjs, wrong: row 0 is off.");
 });
 
+test("codecs are told in GB/s, those without kernels with nothing for the GPU", () => {
+  const speeds = { encode: [1, 3, 2], decode: [0.5] };
+  const errors = [{ data: "normal", once: 0.0081, summed: 0.00123 }];
+  const row = { bytes: 5e8, script: speeds, errors };
+  const codecs: Result["codecs"] = {
+    values: 1e9,
+    rounds: 20,
+    rows: [
+      { ...row, codec: "int4", gpu: { encode: [0.1], decode: [0.01] } },
+      { ...row, codec: "f16", bytes: 2e9, gpu: null },
+    ],
+  };
+  const page = renderBenchmarks([result([], { command: "reduce", measurements: [], codecs })]);
+  expect(page).toContain("| error, normal | of 20, normal |");
+  expect(page).toContain("| int4 | 4.00 | 2.00 | 8.00 | 40.0 | 400 | 0.0081 | 0.0012 |");
+  expect(page).toContain("| f16 | 16.0 | 2.00 | 8.00 |  |  | 0.0081 | 0.0012 |");
+});
+
 test("without ours there is no ratio", () => {
   const page = renderBenchmarks([
     result([{ outcome: "measured", contender: "jax", seconds: [2], times: 1 }]),

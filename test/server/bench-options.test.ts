@@ -30,15 +30,20 @@ test("each option is read", () => {
   expect(parseBenchOptions(["kernels", "--node"])).toMatchObject({ place: "node" });
 });
 
+test("codecs are measured without contenders", () => {
+  expect(parseBenchOptions(["reduce"]).job).toMatchObject({ command: "reduce", contenders: ["ours"] });
+});
+
 test.each([
   ["", /^say what to measure: npm run bench/],
-  ["flops", /^what to measure is 'flops': use kernels or step$/],
+  ["flops", /^what to measure is 'flops': use kernels or step or reduce$/],
   ["step twice", /^'twice' is one word too many/],
   ["step --fast", /^Unknown option '--fast': npm run bench/],
   ["step --repeats", /^Option '--repeats <value>' argument missing/],
   ["step --repeats 0", /^--repeats is '0': give a whole number from 1 to 1000$/],
   ["kernels --sizes 64,big", /^--sizes is 'big': give a whole number from 1 to 8192$/],
   ["kernels --only ours,theirs", /^--only is 'theirs': use ours or jax or tfjs or webgpu-llm$/],
+  ["reduce --only jax", /^--only is for kernels and step/],
   ["kernels --browser safari", /^--browser is 'safari': use chromium or firefox$/],
   ["kernels --node --browser firefox", /^give either --browser or --node$/],
   ["kernels --browser firefox --gpu", /^--gpu is for Chromium/],

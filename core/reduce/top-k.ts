@@ -7,8 +7,8 @@
 // bfloat16, its lower half lo, the smallest that is kept, rounded down. Bit 0 of a code is the sign, bit 1 the level:
 // (3 lo + hi) / 4, or (lo + 3 hi) / 4 for what lies above (lo + hi) / 2.
 //
-// Indices ascend; of equal magnitudes the first are kept. Only what is at least a quarter of the largest is kept (a
-// smaller value is nearer to zero than to a level): where these are fewer than K, the last entry is repeated. A block
+// Indices ascend; of equal magnitudes the first are kept. Only what is at least a quarter of the largest is kept
+// (below a fifth a value is nearer to zero than to a level): where these are fewer than K, the last entry is repeated. A block
 // that is not kept at all has 0 behind its word.
 //
 // Every browser and GPU finds the same bits (shaders/top-k.wgsl): lo and hi have 8 significant bits and differ by two

@@ -1,7 +1,8 @@
 // The benchmark of codecs: how fast each encodes and decodes, in JavaScript and on the GPU, and what it loses.
 // Not here: the reducer's time over links.
 import { CODECS, decode, encode, encodedBytes, type Codec } from "../../core/reduce/codec.ts";
-import { ErrorFeedback } from "../../core/reduce/error-feedback.ts";
+import { encodeWithFeedback } from "../../core/reduce/error-feedback.ts";
+import { decoded } from "../../core/reduce/transport.ts";
 import type { Gpu } from "../../web/engine/device.ts";
 import { KernelRegistry } from "../../web/engine/kernels.ts";
 import { accumulate } from "../../web/engine/operations.ts";
@@ -114,16 +115,16 @@ async function sampled(rounds: number, work: () => void, queue?: GPUQueue): Prom
 
 /** Relative to the values: of one encoding, and of the sum of as many as there are rounds, each of new values. */
 function errorsOf(codec: Codec, data: (typeof DATA)[number]): { once: number; summed: number } {
-  const feedback = new ErrorFeedback(JUDGED);
+  const residual = new Float32Array(JUDGED);
   const wanted = new Float64Array(JUDGED);
   const said = new Float64Array(JUDGED);
   let once = 0;
   for (let round = 0; round < ROUNDS; round++) {
     const values = sampleValues(data, JUDGED, round);
-    const { values: decoded } = feedback.encode(codec, values);
+    const arrived = decoded(encodeWithFeedback(codec, values, residual));
     for (let i = 0; i < JUDGED; i++) {
       wanted[i]! += values[i]!;
-      said[i]! += decoded[i]!;
+      said[i]! += arrived[i]!;
     }
     if (round === 0) once = distance(said, wanted);
   }

@@ -24,10 +24,10 @@ interface Site {
   readonly tokens: number[];
   /** What a step takes; 0 before the first. */
   stepSeconds: number;
-  /** Step of the latest exchange, when it was, and the steps done since. */
+  /** Step of the latest exchange, the steps done since and the seconds they took. */
   intervalStart: number;
-  intervalBegan: number;
   intervalDone: number;
+  intervalSeconds: number;
 }
 
 export interface RoundsParts extends StrategyParts {
@@ -66,8 +66,8 @@ export class RoundsStrategy implements Strategy {
         tokens: [...(parts.tokens[name] ?? none)],
         stepSeconds: 0,
         intervalStart: 0,
-        intervalBegan: 0,
         intervalDone: 0,
+        intervalSeconds: 0,
       };
     });
     this.#anchors = new AnchorCheck(this.#sites.length);
@@ -81,8 +81,8 @@ export class RoundsStrategy implements Strategy {
   async advance(from: number, until: number, interrupted: () => boolean): Promise<void> {
     this.#until = until;
     for (const site of this.#sites) {
-      Object.assign(site, { step: from, current: from, intervalStart: from, intervalDone: 0 });
-      site.intervalBegan = performance.now();
+      Object.assign(site, { step: from, current: from });
+      beginInterval(site);
     }
     try {
       await Promise.all(this.#sites.map((site) => this.#advance(site, interrupted)));
@@ -111,6 +111,7 @@ export class RoundsStrategy implements Strategy {
     const seconds = (performance.now() - began) / 1000;
     site.stepSeconds += (site.stepSeconds === 0 ? 1 : NEWEST) * (seconds - site.stepSeconds);
     site.intervalDone++;
+    site.intervalSeconds += seconds;
     site.tokens.forEach((tokens, fragment) => (site.tokens[fragment] = tokens + done.tokens));
     await this.#pass(site, done);
   }
@@ -118,11 +119,14 @@ export class RoundsStrategy implements Strategy {
   #leavesOut(site: Site): boolean {
     const seconds = this.#sites.map(({ stepSeconds }) => stepSeconds);
     if (seconds.includes(0)) return false;
+    const end = Math.min(this.#until, this.#nextExchange(site.step));
     const interval = {
-      steps: this.#nextExchange(site.intervalStart) - site.intervalStart,
+      steps: end - site.intervalStart,
       done: site.intervalDone,
-      seconds: (performance.now() - site.intervalBegan) / 1000,
+      seconds: site.intervalSeconds,
       nextStep: site.stepSeconds,
+      arrived: this.#sites.filter(({ step }) => step >= end).length,
+      sites: this.#sites.length,
     };
     return leavesOut(interval, allowedSeconds(seconds));
   }
@@ -171,7 +175,7 @@ export class RoundsStrategy implements Strategy {
     const weighed = exchanges.map((fragment) => ({ fragment, tokens: site.tokens[fragment]! }));
     cohort.tell({ type: "exchange", generation, step, exchanges: weighed, last }, site.workers);
     for (const fragment of exchanges) site.tokens[fragment] = 0;
-    Object.assign(site, { intervalStart: step, intervalBegan: performance.now(), intervalDone: 0 });
+    beginInterval(site);
     if (atOnce) await this.#merge(site, exchanges, last);
   }
 
@@ -193,4 +197,8 @@ export class RoundsStrategy implements Strategy {
   #nextExchange(step: number): number {
     return nextExchange(this.#parts.strategy, step, this.#parts.config.steps);
   }
+}
+
+function beginInterval(site: Site): void {
+  Object.assign(site, { intervalStart: site.step, intervalDone: 0, intervalSeconds: 0 });
 }

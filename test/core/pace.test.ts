@@ -19,8 +19,8 @@ describe("the seconds a step may take", () => {
     );
   });
 
-  test("of two sites are the faster one's and half as much again", () => {
-    expect(allowedSeconds([1, 8])).toBe(1.5);
+  test("of two sites are the faster one's and a fifth more", () => {
+    expect(allowedSeconds([1, 8])).toBe(1.2);
   });
 
   test("leave room for sites that scatter evenly", () => {
@@ -29,14 +29,20 @@ describe("the seconds a step may take", () => {
 });
 
 describe("leaving steps out", () => {
-  test("not the first, and none that fits", () => {
+  const interval = { steps: 40, arrived: 1, sites: 2 };
+
+  test("not the first, none that fits, and none while fewer than half of the sites wait", () => {
     fc.assert(
       fc.property(seconds, fc.integer({ min: 1, max: 50 }), (step, steps) => {
-        expect(leavesOut({ steps, done: 0, seconds: 1000, nextStep: 1000 }, step)).toBe(false);
+        const late = { ...interval, steps, seconds: 1000 * step * steps, nextStep: 1000 };
+        expect(leavesOut({ ...late, done: 0 }, step)).toBe(false);
+        expect(leavesOut({ ...late, done: 1 }, step)).toBe(true);
+        expect(leavesOut({ ...late, done: 1, arrived: 0 }, step)).toBe(false);
+        expect(leavesOut({ ...late, done: 1, arrived: 1, sites: 3 }, step)).toBe(false);
         // A site that is as fast as allowed does all its steps.
         for (let done = 1; done < steps; done++) {
-          const interval = { steps, done, seconds: done * step * 0.999, nextStep: step * 0.999 };
-          expect(leavesOut(interval, step)).toBe(false);
+          const punctual = { ...interval, steps, done, seconds: done * step * 0.999, nextStep: step * 0.999 };
+          expect(leavesOut(punctual, step)).toBe(false);
         }
       }),
     );
@@ -44,7 +50,7 @@ describe("leaving steps out", () => {
 
   test("a site four times as slow does about a quarter of what the time allows", () => {
     let done = 0;
-    while (!leavesOut({ steps: 40, done, seconds: done * 4, nextStep: 4 }, 1)) done++;
+    while (!leavesOut({ ...interval, done, seconds: done * 4, nextStep: 4 }, 1)) done++;
     expect(done).toBe(10);
   });
 });

@@ -1,0 +1,52 @@
+// Strategy `rounds` over real links: sites that exchange seldom, and one that goes.
+import { expect, onTestFailed, onTestFinished, test } from "vitest";
+import type { RunEvent } from "../../core/protocol/events.ts";
+import { startServer } from "../../server/app.ts";
+import { openWorkers } from "../../server/headless.ts";
+import { roundsStrategy, tinyConfig } from "../fixtures/configs.ts";
+import { dataFolder, eventsOf, localRun, scratchFolder } from "./command.ts";
+
+const data = dataFolder();
+const strategy = roundsStrategy({ inner: 8, fragments: 2, overlap: 1, bits: 4 });
+
+test("a pipeline and a single worker, tied embeddings: the loss falls, and little is sent between sites", async () => {
+  const config = tinyConfig({ model: { ...tinyConfig().model, tied: true }, steps: 32, validEvery: 16 });
+  const sync = eventsOf(await localRun(config, "a:2,b:1", data), "done")[0]!;
+  const events = await localRun({ ...config, strategy }, "a:2,b:1", data);
+  const done = eventsOf(events, "done")[0]!;
+  expect(eventsOf(events, "step").map(({ step }) => step)).toEqual(
+    Array.from({ length: 32 }, (_, i) => i + 1),
+  );
+  expect(eventsOf(events, "repaired")).toEqual([]);
+  expect(done.loss).toBeLessThan(4.6);
+  expect(done.validLoss).toBeLessThan(sync.validLoss! * 1.2);
+  // Eight times fewer bits, eight times more seldom; tensors this small have headers as large, and the last is in int8.
+  expect(sync.wideBytes / done.wideBytes).toBeGreaterThan(20);
+  expect(Object.keys(done.byWorker).sort()).toEqual(["a-1", "a-2", "b-1"]);
+  expect(done.overlapped).toBeGreaterThanOrEqual(0);
+});
+
+test("a site that is killed between two exchanges: the other goes on from the checkpoint, alone", async () => {
+  const server = await startServer({ port: 0, host: "localhost", data: scratchFolder(), tls: false });
+  onTestFinished(() => server.close());
+  const site = (name: string) =>
+    openWorkers({ server: server.url, site: name, token: server.tokens.worker, count: 1 });
+  const staying = await site("a");
+  const leaving = await site("b");
+  onTestFinished(() => staying.close());
+  const events: RunEvent[] = [];
+  onTestFailed(() => console.error(JSON.stringify({ events, server: server.coordinator.snapshot() })));
+  const ended = new Promise<void>((resolve) => {
+    server.coordinator.subscribe((update) => {
+      if (update.type !== "event") return;
+      events.push(update.event);
+      if (update.event.event === "step" && update.event.step === 11) void leaving.close();
+      if (["done", "failed"].includes(update.event.event)) resolve();
+    });
+  });
+  await server.coordinator.start(tinyConfig({ steps: 24, checkpointEvery: 5, strategy }));
+  await ended;
+  expect(eventsOf(events, "failed")).toEqual([]);
+  expect(eventsOf(events, "recovered")[0]).toMatchObject({ step: 10, generation: 2 });
+  expect(eventsOf(events, "done")[0]).toMatchObject({ steps: 24, workersLost: 1 });
+});

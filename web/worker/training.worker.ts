@@ -114,7 +114,10 @@ function take(order: OrderMessage): void {
 
 async function carryOut(order: OrderMessage, current: Generation | null): Promise<void> {
   if (order.type === "release") {
-    if (current?.assignment.generation === order.generation) endGeneration(order.reason);
+    // By the time a release's turn comes, the next generation may have begun: that one stays.
+    if (current === generation && current?.assignment.generation === order.generation) {
+      endGeneration(order.reason);
+    }
     report({ type: "released", generation: order.generation });
     return;
   }

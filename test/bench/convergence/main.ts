@@ -11,6 +11,7 @@ import { readText } from "../../../server/corpus.ts";
 import { openFirefox } from "../browsers.ts";
 import { serveTask } from "../serve.ts";
 import { EXPERIMENTS, type Experiment } from "./experiments.ts";
+import { renderPlot, renderReport } from "./report.ts";
 import { Results, Trained, type Result } from "./results.ts";
 
 const FOLDER = "docs/convergence";
@@ -60,4 +61,7 @@ async function stored(): Promise<Result[]> {
 async function keep(results: readonly Result[]): Promise<void> {
   await mkdir(FOLDER, { recursive: true });
   await writeFile(FILE, await format(JSON.stringify(results), { parser: "json", printWidth: 110 }));
+  await writeFile(join(FOLDER, "plot.svg"), renderPlot(results));
+  const report = renderReport(results, "convergence/plot.svg");
+  await writeFile("docs/convergence.md", await format(report, { parser: "markdown", printWidth: 110 }));
 }

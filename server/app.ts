@@ -1,4 +1,4 @@
-// The server: one port for pages, HTTP API, control socket and broker; one data folder for what it keeps.
+// The server: one port for pages, HTTP API, control socket, broker and relay; one data folder for what it keeps.
 import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -21,6 +21,7 @@ import { lockFolder } from "./folder-lock.ts";
 import { log } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { ensurePages, servePage } from "./pages.ts";
+import { Relay } from "./relay.ts";
 import { Store } from "./store.ts";
 import { openCertificate } from "./tls.ts";
 import { Tokens, type Role } from "./tokens.ts";
@@ -78,8 +79,9 @@ async function startLocked(options: ServerOptions, unlock: () => Promise<void>):
     const metrics = new Metrics(() => coordinator.snapshot());
     const brokerKey = randomBytes(12).toString("hex");
     const broker = createBroker({ key: brokerKey });
+    const relay = new Relay();
     const iceServers = iceServersFromEnvironment();
-    const control = new ControlSocket({ coordinator, tokens, metrics, brokerKey, iceServers });
+    const control = new ControlSocket({ coordinator, tokens, metrics, relay, brokerKey, iceServers });
     const app = createApp({
       coordinator,
       store,
@@ -92,7 +94,7 @@ async function startLocked(options: ServerOptions, unlock: () => Promise<void>):
     respond = getRequestListener(app.fetch);
     server.on("upgrade", (request, socket, head) => {
       if (request.url?.split("?", 1)[0] === "/control") control.handleUpgrade(request, socket, head);
-      else if (!broker.handleUpgrade(request, socket, head)) socket.destroy();
+      else if (![broker, relay].some((part) => part.handleUpgrade(request, socket, head))) socket.destroy();
     });
     const { port } = server.address() as AddressInfo;
     return {
@@ -103,6 +105,7 @@ async function startLocked(options: ServerOptions, unlock: () => Promise<void>):
       async close() {
         control.close();
         broker.close();
+        relay.close();
         server.closeAllConnections();
         await new Promise((resolve) => server.close(resolve));
         await store.close();

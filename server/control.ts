@@ -14,10 +14,11 @@ import {
 } from "../core/protocol/control.ts";
 import type { Coordinator } from "./coordinator-port.ts";
 import { UserError } from "./errors.ts";
+import { watchLiveness } from "./liveness.ts";
 import type { Metrics } from "./metrics.ts";
+import type { Relay } from "./relay.ts";
 import type { Tokens } from "./tokens.ts";
 
-const PING_MS = 5000;
 const SNAPSHOT_MS = 250;
 
 const IceServers = z.array(
@@ -29,6 +30,7 @@ export interface ControlParts {
   readonly coordinator: Coordinator;
   readonly tokens: Tokens;
   readonly metrics: Metrics;
+  readonly relay: Relay;
   readonly brokerKey: string;
   readonly iceServers: IceServers;
 }
@@ -125,7 +127,7 @@ export class ControlSocket {
   }
 
   #addWorker(client: WebSocket, { site, name, gpu }: JoinMessage): void {
-    const { coordinator, iceServers, brokerKey } = this.#parts;
+    const { coordinator, iceServers, brokerKey, relay } = this.#parts;
     const number = (this.#joined.get(site) ?? 0) + 1;
     this.#joined.set(site, number);
     const id = `${site}-${number}`;
@@ -133,9 +135,11 @@ export class ControlSocket {
     client.on("message", (data) => this.#fromWorker(id, client, String(data)));
     client.on("close", (_code, reason) => {
       this.#workers.delete(id);
+      relay.dismiss(id);
       coordinator.leave(id, String(reason) || "its connection closed");
     });
-    say(client, { type: "joined", worker: id, iceServers, brokerKey });
+    const relayKey = relay.admit(id, (call) => say(client, { type: "ring", ...call }));
+    say(client, { type: "joined", worker: id, iceServers, brokerKey, relayKey });
     coordinator.join({ id, site, name, gpu, send: (message) => say(client, message) });
   }
 
@@ -189,15 +193,4 @@ function claimedType(data: string): string {
   } catch {
     return "unreadable";
   }
-}
-
-/** Ends a connection whose other end has not answered two pings. */
-function watchLiveness(client: WebSocket): void {
-  let unanswered = 0;
-  client.on("pong", () => (unanswered = 0));
-  const timer = setInterval(() => {
-    if (unanswered++ >= 2) client.terminate();
-    else client.ping();
-  }, PING_MS);
-  client.on("close", () => clearInterval(timer));
 }

@@ -28,6 +28,8 @@ export interface CoordinatorParts {
 interface Member {
   readonly port: WorkerPort;
   paused: boolean;
+  /** Workers whose link to this one goes through the relay. */
+  readonly relayed: Set<string>;
 }
 
 export class RunCoordinator implements Coordinator {
@@ -44,7 +46,7 @@ export class RunCoordinator implements Coordinator {
   }
 
   join(port: WorkerPort): void {
-    this.#members.set(port.id, { port, paused: false });
+    this.#members.set(port.id, { port, paused: false, relayed: new Set() });
     this.#reportWorker(port, "joined");
     this.#changeCrew();
   }
@@ -64,6 +66,14 @@ export class RunCoordinator implements Coordinator {
       member.paused = message.paused;
       this.#reportWorker(member.port, message.paused ? "paused" : "resumed");
       this.#changeCrew();
+    } else if (message.type === "relayed") {
+      const { peer, relayed } = message;
+      if (relayed) member.relayed.add(peer);
+      else member.relayed.delete(peer);
+      this.#reportWorker(
+        member.port,
+        `reaches ${peer} ${relayed ? "only through the server" : "directly again"}`,
+      );
     } else if ("generation" in message) {
       this.#run?.deliver(worker, message);
     }
@@ -205,12 +215,13 @@ export class RunCoordinator implements Coordinator {
     if (this.#active) this.#run!.replan(this.#readyCrew().sites);
   }
 
-  #workerView({ port, paused }: Member): WorkerView {
+  #workerView({ port, paused, relayed }: Member): WorkerView {
     const { id, site, name, gpu } = port;
     const run = this.#active ? this.#run : null;
     const holds = run?.plan ? describeHolding(run.config, run.plan, id) : "";
     const state = paused ? "paused" : !run ? "idle" : holds ? run.status : "spare";
-    return { id, site, name, gpu: gpu.description || gpu.vendor, browser: gpu.browser, state, holds };
+    const { description, vendor, browser } = gpu;
+    return { id, site, name, gpu: description || vendor, browser, state, holds, relayed: [...relayed] };
   }
 
   #reportWorker({ id, site }: WorkerPort, state: string): void {

@@ -33,7 +33,7 @@ export const Gpu = z.strictObject({
 });
 export type Gpu = z.infer<typeof Gpu>;
 
-/** Bytes put on data channels since the run began on this worker, by link kind, then by frame kind or "link". */
+/** Bytes put on data channels and relays since the run began on this worker, by link kind, then by frame kind or "link". */
 export const ByteCounts = z.strictObject({
   site: z.record(z.string().max(40), index),
   wide: z.record(z.string().max(40), index),
@@ -111,6 +111,8 @@ export const ClientMessage = z.discriminatedUnion("type", [
   /** The worker cannot do what its assignment asks. `fatal`: no other assignment of this model would do. */
   z.strictObject({ type: z.literal("failed"), generation, message: text, fatal: z.boolean() }),
   z.strictObject({ type: z.literal("pause"), paused: z.boolean() }),
+  /** The link to `peer` goes through the server's relay from now on, or does no more. */
+  z.strictObject({ type: z.literal("relayed"), peer: z.string().max(100), relayed: z.boolean() }),
 ]);
 export type ClientMessage = z.infer<typeof ClientMessage>;
 
@@ -145,6 +147,8 @@ export const WorkerMessage = z.discriminatedUnion("type", [
     ),
     /** Key of the server's own PeerJS broker. */
     brokerKey: z.string(),
+    /** What the server's relay knows this worker by. */
+    relayKey: z.string(),
   }),
   z.strictObject({
     type: z.literal("assign"),
@@ -158,6 +162,8 @@ export const WorkerMessage = z.discriminatedUnion("type", [
     state: StateSource,
   }),
   z.strictObject({ type: z.literal("signal"), from: z.string(), data: z.string() }),
+  /** Another worker calls through the server's relay, for one of its links. */
+  z.strictObject({ type: z.literal("ring"), from: z.string(), link: z.uuid(), call: z.uuid() }),
   /** Compute and reduce the gradient of this step, then say "ready". Steps count from 1. */
   z.strictObject({ type: z.literal("step"), generation, step }),
   /** Apply the optimizer: gradient * `scale` (1 / tokens, times the clip factor), at learning rate `lr`. */

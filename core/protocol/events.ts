@@ -97,6 +97,8 @@ export const WorkerView = z.strictObject({
   state: z.string(),
   /** Blocks it holds, "0-1 + embedding"; empty when none. */
   holds: z.string(),
+  /** Workers that it reaches only through the server's relay. */
+  relayed: z.array(z.string()),
 });
 export type WorkerView = z.infer<typeof WorkerView>;
 

@@ -11,6 +11,7 @@ import { Blobs } from "../../server/blobs.ts";
 import { ControlSocket } from "../../server/control.ts";
 import type { Coordinator, CoordinatorUpdate, WorkerPort } from "../../server/coordinator-port.ts";
 import { UserError } from "../../server/errors.ts";
+import { Relay } from "../../server/relay.ts";
 import { Metrics } from "../../server/metrics.ts";
 import { Store } from "../../server/store.ts";
 import { Tokens } from "../../server/tokens.ts";
@@ -123,7 +124,14 @@ export async function serveControl(data: string): Promise<ServedControl> {
   const coordinator = new NotingCoordinator();
   const tokens = await Tokens.open(data);
   const metrics = new Metrics(() => coordinator.snapshot());
-  const control = new ControlSocket({ coordinator, tokens, metrics, brokerKey: "key", iceServers: [] });
+  const control = new ControlSocket({
+    coordinator,
+    tokens,
+    metrics,
+    relay: new Relay(),
+    brokerKey: "key",
+    iceServers: [],
+  });
   const server = createServer();
   server.on("upgrade", (request, socket, head) => control.handleUpgrade(request, socket, head));
   return {

@@ -3,6 +3,7 @@ import type { LinkKind, PlannedLink } from "../../core/plan/plan.ts";
 import type { ByteCounts } from "../../core/protocol/control.ts";
 import { crc32 } from "../../core/protocol/crc32.ts";
 import { encodeFrame } from "../../core/protocol/frame.ts";
+import type { RelayCall } from "../../web/link/relay-exchange.ts";
 import { Switchboard } from "../../web/link/switchboard.ts";
 
 export interface Received {
@@ -11,9 +12,16 @@ export interface Received {
   checksum: number;
 }
 
+/** Shorter than a user would want them. */
+export interface Times {
+  connectTimeoutMs?: number;
+  relayAfterMs?: number;
+  mendMs?: number;
+}
+
 /** What the page offers the test as `window.board`. */
 export interface Board {
-  start(self: string, brokerKey: string, connectTimeoutMs?: number): Promise<void>;
+  start(self: string, keys: { broker: string; relay: string }, times: Times): Promise<void>;
   connect(links: PlannedLink[]): Promise<void>;
   close(reason: string): void;
   /** Sends frames of these sizes whose bytes depend on size and place; resolves to what must arrive. */
@@ -23,6 +31,14 @@ export interface Board {
   /** Sends bytes on the open data channels themselves, past the switchboard. */
   sendRaw(bytes: number[]): void;
   readonly received: Received[];
+  /** Workers reached through the relay. */
+  relayed(): string[];
+  /** Lets peer connections fail from now on. */
+  blockPeerConnections(): void;
+  /** Ends all peer connections, as a network might. */
+  cut(): void;
+  /** Data channels that are open, and how much each has sent. */
+  channelBytes(): Promise<number[]>;
   readonly broken: { peer: string; kind: LinkKind; reason: string }[];
   counts(): ByteCounts;
   /** `bytesSent` of all data channels there are or have been, as the browser says. */
@@ -42,11 +58,14 @@ declare global {
 const connections: RTCPeerConnection[] = [];
 const channels = new Set<RTCDataChannel>();
 const gathered = new Map<RTCPeerConnection, RTCIceServer[] | undefined>();
+const relayed = new Set<string>();
 let mostBuffered = 0;
+let blocked = false;
 
 window.RTCPeerConnection = class extends RTCPeerConnection {
   constructor(config?: RTCConfiguration) {
-    super(config);
+    // A relay that is not there is the only way a blocked connection may take.
+    super(blocked ? { ...config, iceTransportPolicy: "relay" } : config);
     connections.push(this);
     this.addEventListener("icegatheringstatechange", () => gathered.set(this, config?.iceServers));
   }
@@ -67,6 +86,13 @@ function fill(size: number, place: number): ArrayBuffer {
   return bytes.buffer;
 }
 
+type ChannelReport = RTCStats & { readonly state: string; readonly bytesSent: number };
+
+async function channelReports(connection: RTCPeerConnection): Promise<ChannelReport[]> {
+  const reports = [...((await connection.getStats()).values() as Iterable<RTCStats>)];
+  return reports.filter(({ type }) => type === "data-channel") as ChannelReport[];
+}
+
 const received: Received[] = [];
 const broken: Board["broken"] = [];
 let switchboard: Switchboard;
@@ -74,22 +100,25 @@ let switchboard: Switchboard;
 window.board = {
   received,
   broken,
-  async start(self, brokerKey, connectTimeoutMs) {
-    const relay = new WebSocket(`/relay?worker=${self}`);
-    await new Promise((resolve) => relay.addEventListener("open", resolve));
+  async start(self, keys, times) {
+    const signals = new WebSocket(`/signals?worker=${self}`);
+    await new Promise((resolve) => signals.addEventListener("open", resolve));
     switchboard = new Switchboard({
       self,
       iceServers: [],
-      brokerKey,
-      sendSignal: (to, data) => relay.send(JSON.stringify({ to, data })),
+      brokerKey: keys.broker,
+      relayKey: keys.relay,
+      sendSignal: (to, data) => signals.send(JSON.stringify({ to, data })),
+      onRelayed: (peer, yes) => (yes ? relayed.add(peer) : relayed.delete(peer)),
       onFrame: (from, frame) =>
         received.push({ from, bytes: frame.byteLength, checksum: crc32(new Uint8Array(frame)) }),
       onBroken: (peer, kind, reason) => broken.push({ peer, kind, reason }),
-      ...(connectTimeoutMs === undefined ? {} : { connectTimeoutMs }),
+      ...times,
     });
-    relay.addEventListener("message", ({ data }) => {
-      const { from, data: signal } = JSON.parse(data as string) as { from: string; data: string };
-      switchboard.signal(from, signal);
+    signals.addEventListener("message", ({ data }) => {
+      const message = JSON.parse(data as string) as { from: string; data: string } | { ring: RelayCall };
+      if ("ring" in message) switchboard.ring(message.ring);
+      else switchboard.signal(message.from, message.data);
     });
   },
   connect: (links) => switchboard.connect(links),
@@ -117,15 +146,20 @@ window.board = {
   sendRaw(bytes) {
     for (const channel of channels) if (channel.readyState === "open") channel.send(Uint8Array.from(bytes));
   },
+  relayed: () => [...relayed],
+  blockPeerConnections: () => void (blocked = true),
+  cut() {
+    for (const connection of connections) connection.close();
+    for (const channel of channels) channel.dispatchEvent(new Event("close"));
+  },
+  async channelBytes() {
+    const all = await Promise.all(connections.map(channelReports));
+    return all.flat().flatMap(({ state, bytesSent }) => (state === "open" ? [bytesSent] : []));
+  },
   counts: () => switchboard.counts(),
   async bytesSent() {
-    let sum = 0;
-    for (const connection of connections) {
-      for (const report of (await connection.getStats()).values() as Iterable<RTCStats>) {
-        if (report.type === "data-channel") sum += (report as RTCStats & { bytesSent: number }).bytesSent;
-      }
-    }
-    return sum;
+    const all = await Promise.all(connections.map(channelReports));
+    return all.flat().reduce((sum, { bytesSent }) => sum + bytesSent, 0);
   },
   get mostBuffered() {
     return mostBuffered;

@@ -1,4 +1,5 @@
-// Links between pages of a real Chromium: both libraries, our broker, and a relay for signals like the server's.
+// Links between pages of a real Chromium: both libraries, our broker and relay, and signals carried
+// as the server does.
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright";
@@ -8,8 +9,10 @@ import { type WebSocket, WebSocketServer } from "ws";
 import type { LinkKind, PlannedLink } from "../../core/plan/plan.ts";
 import { type Broker, createBroker } from "../../server/broker.ts";
 import { CHROMIUM_FLAGS } from "../../server/chromium-flags.ts";
+import { Relay } from "../../server/relay.ts";
 import { CHUNK_HEADER_BYTES, CHUNK_PAYLOAD_BYTES } from "../../web/link/chunks.ts";
-import { HIGH_WATER_BYTES } from "../../web/link/link.ts";
+import { HIGH_WATER_BYTES } from "../../web/link/lane.ts";
+import type { Times } from "./switchboard-page.ts";
 
 const KEY = "the-broker's-key";
 const MB = 1024 * 1024;
@@ -17,6 +20,7 @@ const WAIT = { timeout: 20_000, interval: 50 };
 
 let server: Server;
 let broker: Broker;
+const relay = new Relay();
 let browser: Browser;
 let context: BrowserContext;
 let origin: string;
@@ -26,7 +30,7 @@ const workers = new Map<string, WebSocket>();
 
 beforeAll(async () => {
   const script = await bundle(new URL("switchboard-page.ts", import.meta.url).pathname);
-  const relay = new WebSocketServer({ noServer: true });
+  const signals = new WebSocketServer({ noServer: true });
   server = createServer((request, response) => {
     const isScript = request.url === "/page.js";
     response.setHeader("content-type", isScript ? "text/javascript" : "text/html");
@@ -34,8 +38,8 @@ beforeAll(async () => {
   });
   broker = createBroker({ key: KEY });
   server.on("upgrade", (request, socket, head) => {
-    if (broker.handleUpgrade(request, socket, head)) return;
-    relay.handleUpgrade(request, socket, head, (webSocket) => carrySignals(webSocket, request.url!));
+    if (broker.handleUpgrade(request, socket, head) || relay.handleUpgrade(request, socket, head)) return;
+    signals.handleUpgrade(request, socket, head, (webSocket) => carrySignals(webSocket, request.url!));
   });
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
   origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -48,6 +52,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser.close();
   broker.close();
+  relay.close();
   server.close();
 });
 
@@ -83,16 +88,17 @@ function carrySignals(socket: WebSocket, url: string): void {
 }
 
 /** A page with the switchboard of this worker. */
-async function worker(id: string, options: { key?: string; connectTimeoutMs?: number } = {}): Promise<Page> {
+async function worker(id: string, options: { key?: string } & Times = {}): Promise<Page> {
+  const { key = KEY, ...times } = options;
   const page = await context.newPage();
   page.on("request", (request) => addresses.add(request.url()));
   page.on("websocket", (webSocket) => addresses.add(webSocket.url()));
   await page.goto(origin);
-  await page.evaluate(([self, key, timeout]) => window.board.start(self, key, timeout), [
-    id,
-    options.key ?? KEY,
-    options.connectTimeoutMs,
-  ] as const);
+  const keys = {
+    broker: key,
+    relay: relay.admit(id, (ring) => workers.get(id)?.send(JSON.stringify({ ring }))),
+  };
+  await page.evaluate(([id, keys, times]) => window.board.start(id, keys, times), [id, keys, times] as const);
   return page;
 }
 
@@ -235,7 +241,8 @@ describe.each(["site", "wide"] as const)("a %s link", (kind) => {
 
 test("links to a page that is gone break, once each", async () => {
   const links = [...plan("site", ["a-1", "b-2"]), ...plan("wide", ["a-1", "c-3"])];
-  const [a, b, c] = await Promise.all([worker("a-1"), worker("b-2"), worker("c-3")]);
+  const times = { mendMs: 1000 };
+  const [a, b, c] = await Promise.all([worker("a-1"), worker("b-2", times), worker("c-3", times)]);
   await Promise.all([a, b, c].map((page) => connect(page, links)));
   await a.close();
   await vi.waitFor(async () => expect(await broken(b)).toHaveLength(1), WAIT);
@@ -243,6 +250,56 @@ test("links to a page that is gone break, once each", async () => {
   expect(await broken(b)).toMatchObject([{ peer: "a-1", kind: "site" }]);
   expect(await broken(c)).toMatchObject([{ peer: "a-1", kind: "wide" }]);
 });
+
+describe.each(["site", "wide"] as const)("a %s link", (kind) => {
+  test("whose connection is cut is made again, and brings every frame once", async () => {
+    const [a, b] = await linkedPages(kind);
+    const sizes = Array.from({ length: 40 }, (_, i) => 200_000 + i);
+    const sending = a.evaluate((sizes) => window.board.send("b-2", sizes), sizes);
+    await vi.waitFor(async () => expect((await received(b)).length).toBeGreaterThan(2), WAIT);
+    await a.evaluate(() => window.board.cut());
+    const sent = await sending;
+    await vi.waitFor(async () => expect(await received(b)).toHaveLength(sizes.length), WAIT);
+    expect(await received(b)).toEqual(sent.map((frame) => ({ from: "a-1", ...frame })));
+    expect([await broken(a), await broken(b)]).toEqual([[], []]);
+    expect(await a.evaluate(() => window.board.relayed())).toEqual([]);
+  });
+
+  test("without a direct connection goes through the relay, and says so", async () => {
+    const times = { relayAfterMs: 500 };
+    const [a, b] = [await worker("a-1", times), await worker("b-2", times)];
+    for (const page of [a, b]) await page.evaluate(() => window.board.blockPeerConnections());
+    await Promise.all([a, b].map((page) => connect(page, plan(kind, ["a-1", "b-2"]))));
+    const sizes = [0, 65_537, 5 * MB, 1];
+    const [fromA, fromB] = await Promise.all([
+      a.evaluate((sizes) => window.board.send("b-2", sizes), sizes),
+      b.evaluate((sizes) => window.board.send("a-1", sizes), sizes),
+    ]);
+    await vi.waitFor(async () => expect(await received(b)).toHaveLength(sizes.length), WAIT);
+    await vi.waitFor(async () => expect(await received(a)).toHaveLength(sizes.length), WAIT);
+    expect(await received(b)).toEqual(fromA.map((frame) => ({ from: "a-1", ...frame })));
+    expect(await received(a)).toEqual(fromB.map((frame) => ({ from: "b-2", ...frame })));
+    expect(await a.evaluate(() => window.board.relayed())).toEqual(["b-2"]);
+    expect(await b.evaluate(() => window.board.relayed())).toEqual(["a-1"]);
+    const counts = await a.evaluate(() => window.board.counts());
+    expect(Object.values(counts[kind]).reduce((sum, bytes) => sum + bytes)).toBeGreaterThan(5 * MB);
+  });
+});
+
+test("a wide link opens a second lane while a long transfer keeps its buffers full, and uses it", async () => {
+  const [a, b] = await linkedPages("wide");
+  const sizes = Array.from({ length: 24 }, () => 2 * MB);
+  for (let round = 0; (await a.evaluate(() => window.board.channelBytes())).length < 2; round++) {
+    expect(round).toBeLessThan(10);
+    await a.evaluate((sizes) => window.board.send("b-2", sizes), sizes);
+  }
+  const sent = await a.evaluate((sizes) => window.board.send("b-2", sizes), sizes);
+  await vi.waitFor(async () => {
+    expect((await received(b)).slice(-sent.length)).toEqual(sent.map((frame) => ({ from: "a-1", ...frame })));
+  }, WAIT);
+  const [, second] = await a.evaluate(() => window.board.channelBytes());
+  expect(second).toBeGreaterThan(MB);
+}, 120_000);
 
 describe("the broker", () => {
   test("refuses a wrong key", async () => {

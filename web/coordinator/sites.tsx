@@ -42,7 +42,7 @@ function Site({ name, workers }: { readonly name: string; readonly workers: read
   );
 }
 
-function Worker({ id, name, gpu, browser, state, holds }: WorkerView) {
+function Worker({ id, name, gpu, browser, state, holds, relayed }: WorkerView) {
   const tally = snapshot.value.run?.byWorker[id];
   return (
     <li>
@@ -63,6 +63,7 @@ function Worker({ id, name, gpu, browser, state, holds }: WorkerView) {
           {tally.computing !== null && `; ${(100 * tally.computing).toFixed(0)} % of its time at work`}
         </div>
       )}
+      {relayed.length > 0 && <div>to {relayed.join(", ")} through the server</div>}
     </li>
   );
 }

@@ -1,6 +1,6 @@
 // What a link needs of a data channel, whichever library opened it. One file a library implements it, and only
-// that file touches the library's inner channel: site-carrier.ts, wide-carrier.ts.
-// Not here: chunks, backpressure, heartbeats (link.ts).
+// that file touches the library's inner channel: site-carrier.ts, wide-carrier.ts, relay-carrier.ts.
+// Not here: chunks, backpressure (link.ts), heartbeats (lane.ts).
 
 /** `onLow` comes when a channel has no more than this waiting to be sent. */
 export const LOW_WATER_BYTES = 128 * 1024;
@@ -17,6 +17,8 @@ export abstract class Carrier {
   /** The channel is gone, or never came to be. Not called after `close`. */
   onClose: (reason: string) => void = ignore;
 
+  /** Whether messages go through our server. */
+  readonly relayed: boolean = false;
   abstract readonly open: boolean;
   /** Whether the other page has been heard from. */
   abstract readonly heard: boolean;
@@ -35,15 +37,18 @@ export abstract class Carrier {
 export interface Exchange {
   /** Why no connection can come to be at present, if the reason lies in meeting itself. */
   readonly trouble: string | undefined;
-  call(peer: string): Carrier;
-  /** Takes the latest call of `peer`, if one is waiting. */
+  /** A call is for one link, whose name the caller chose: a link may take several. */
+  call(peer: string, link: string): Carrier;
+  /** The link that the next call of `peer` that waits is for. */
+  called(peer: string): string | undefined;
+  /** Takes that call. */
   answer(peer: string): Carrier | undefined;
   close(): void;
 }
 
 export interface ExchangeOptions {
   readonly iceServers: RTCIceServer[];
-  /** `peer` calls, and any call of its from before is void. The call waits until it is answered. */
+  /** `peer` calls. The call waits until it is answered. */
   readonly onCall: (peer: string) => void;
 }
 

@@ -1,155 +1,281 @@
-// A link: whole frames, in order, over one carrier. It splits and joins, holds senders back while the channel is
-// full, counts the bytes it hands over, and notices a dead peer.
-// Not here: opening connections and trying again (pair.ts), the meaning of a frame (core/protocol).
+// A link: whole frames, in order, none lost and none twice, over one or more lanes that may come and go. It spreads
+// chunks over the lanes that have room, holds senders back while none has, acknowledges what arrived, sends again
+// what a lost lane had, and counts the bytes it hands over.
+// Not here: opening carriers and trying again (pair.ts), the meaning of a frame (core/protocol).
 import { frameKind } from "../../core/protocol/frame.ts";
 import type { Carrier } from "./carrier.ts";
 import {
+  type Ack,
+  ackChunk,
   type Bytes,
-  FrameJoiner,
+  type Chunk,
+  ChunkError,
+  distance,
+  type FrameChunk,
+  type Goodbye,
   goodbyeChunk,
-  heartbeatChunk,
+  type Hello,
   helloChunk,
-  nextSequence,
-  parseChunk,
-  splitFrame,
 } from "./chunks.ts";
+import { FrameJoiner, WINDOW_FRAMES } from "./frame-joiner.ts";
+import { Lane, type LaneUser } from "./lane.ts";
+import { LaneTuner, SAMPLE_MS } from "./lane-tuner.ts";
+import { Outbox } from "./outbox.ts";
 
-/** Frames wait while a channel has this much unsent: enough to keep it busy, little enough to close quickly. */
-export const HIGH_WATER_BYTES = 256 * 1024;
-export const HEARTBEAT_MS = 2500;
-/** Heartbeats of our own with nothing heard in between, after which the peer counts as dead: 10 s. */
-const SILENT_HEARTBEATS = 4;
+/** A link that was open and has no lane for this long is broken. */
+export const MEND_MS = 20_000;
 /** How long a goodbye may take to arrive. */
 const GOODBYE_MS = 1000;
+/** What arrived is acknowledged after this long, or this many bytes or frames. */
+const ACK_MS = 200;
+const ACK_BYTES = 2 * 1024 * 1024;
+const ACK_FRAMES = 128;
 
-/** What a link counts its own bytes as: hello, heartbeats, goodbye, and frames that are not Tributary's. */
+/** What a link counts its own bytes as: hello, acknowledgements, goodbye, and frames that are not Tributary's. */
 const OWN_PURPOSE = "link";
 
-export interface LinkEvents {
-  /** The other side is ready for frames. */
+export interface LinkOptions {
+  /** Lanes that may be asked for, a power of 2. */
+  readonly mostLanes: number;
+  readonly mendMs?: number | undefined;
+  /** The other side is ready for frames. Once. */
   onOpen(): void;
   onFrame(frame: ArrayBuffer): void;
   /** The link is gone; not called after `close`. */
   onClose(reason: string): void;
-  /** Bytes handed to the channel, chunk headers included; `purpose` is a frame's kind or "link". */
+  /** Bytes handed to carriers, chunk headers included; `purpose` is a frame's kind or "link". */
   onBytes(purpose: string, bytes: number): void;
+  /** A lane has come to be ready or another number of them is wanted; or one is lost, for this reason. */
+  onLanes(lost?: string): void;
 }
 
 export class Link {
-  readonly #carrier: Carrier;
-  readonly #events: LinkEvents;
+  readonly #options: LinkOptions;
   readonly #joiner = new FrameJoiner();
-  #state: "greeting" | "open" | "closed" = "greeting";
+  readonly #outbox = new Outbox<Lane>();
+  readonly #tuner: LaneTuner;
+  /** In the order in which they came. */
+  readonly #lanes = new Set<Lane>();
+  #state: "connecting" | "open" | "closed" = "connecting";
   #closeReason = "not open yet";
-  #sequence = 0;
-  /** Frames go out one after the other: settles when the one before is out of the way. */
-  #tail: Promise<unknown> = Promise.resolve();
-  /** Lets the frame that waits for room go on. */
-  #wake: (() => void) | undefined;
-  #heartbeat: ReturnType<typeof setInterval> | undefined;
-  #silent = 0;
+  /** Senders whose frame is not wholly handed over. */
+  readonly #senders = new Set<(error: Error) => void>();
+  #wantedThere = 1;
+  /** Arrived and not acknowledged yet. */
+  #owedBytes = 0;
+  #owedFrames = 0;
+  #ackTimer: ReturnType<typeof setTimeout> | undefined;
+  #mending: ReturnType<typeof setTimeout> | undefined;
+  #sampling: ReturnType<typeof setInterval> | undefined;
+  /** Of frames, to lanes. */
+  #handedBytes = 0;
+  #farewell: Goodbye | undefined;
+  #onEmpty: (() => void) | undefined;
 
-  /** @param carrier fresh: this link becomes its only user */
-  constructor(carrier: Carrier, events: LinkEvents) {
-    this.#carrier = carrier;
-    this.#events = events;
-    carrier.onOpen = () => this.#hand(helloChunk(), OWN_PURPOSE);
-    carrier.onChunk = (message) => this.#receive(message);
-    carrier.onLow = () => this.#wake?.();
-    carrier.onClose = (reason) => this.#lose(reason);
-    if (carrier.open) carrier.onOpen();
+  constructor(options: LinkOptions) {
+    this.#options = options;
+    this.#tuner = new LaneTuner(options.mostLanes);
+  }
+
+  /** Gives the link one more way to the other side. @param carrier fresh */
+  add(carrier: Carrier): void {
+    if (this.#state === "closed") carrier.close();
+    else this.#lanes.add(new Lane(carrier, this.#user));
+  }
+
+  /** Lanes there are, ready or not, and lanes that are ready: over peer connections or through the relay. */
+  count(relayed: boolean): { all: number; ready: number } {
+    const lanes = [...this.#lanes].filter((lane) => lane.relayed === relayed);
+    return { all: lanes.length, ready: lanes.filter(({ ready }) => ready).length };
+  }
+
+  /** Lanes that would be of use to either side. */
+  get wantedLanes(): number {
+    return Math.min(this.#options.mostLanes, Math.max(this.#tuner.wanted, this.#wantedThere));
+  }
+
+  /** Closes lanes that go through the relay: others carry what they had. */
+  dropRelayed(): void {
+    for (const lane of this.#lanes) if (lane.relayed) lane.lose("a direct connection took over");
   }
 
   /**
-   * Sends a frame after those before it. Resolves when its last chunk has been handed to the channel; leave the
-   * buffer alone until then. Rejects if the link is not open or closes meanwhile.
+   * Sends a frame after those before it; the link keeps the buffer, which must not be changed any more. Resolves
+   * when its last chunk has been handed to a lane. Rejects if the link is not open or closes meanwhile.
    */
   send(frame: ArrayBuffer): Promise<void> {
-    const sent = this.#tail.then(() => this.#sendChunks(frame));
-    this.#tail = sent.catch(() => {}); // its sender hears of it, not the next one
-    return sent;
+    if (this.#state !== "open") return Promise.reject(new Error(`link closed: ${this.#closeReason}`));
+    return new Promise((resolve, reject) => {
+      this.#outbox.push(frame, () => {
+        this.#senders.delete(reject);
+        resolve();
+      });
+      this.#senders.add(reject);
+      this.#pump();
+    });
   }
 
-  /** Closes on purpose: the other side is told why. Resolves when the carrier is closed, within a second. */
+  /** Closes on purpose: the other side is told why. Resolves when all lanes are closed, within a second. */
   async close(reason: string): Promise<void> {
-    const wasOpen = this.#state === "open";
-    if (!this.#end(reason)) return;
-    if (wasOpen) await this.#sayGoodbye(reason);
-    this.#carrier.close();
+    if (this.#end(reason)) await this.#leave(reason);
   }
 
-  async #sendChunks(frame: ArrayBuffer): Promise<void> {
-    const purpose = frameKind(frame) ?? OWN_PURPOSE;
-    this.#assertOpen();
-    const sequence = this.#sequence;
-    for (const chunk of splitFrame(sequence, frame)) {
-      while (this.#state === "open" && !this.#hasRoom(chunk)) {
-        await new Promise<void>((resolve) => (this.#wake = resolve));
+  /** What lanes need of this link. */
+  readonly #user: LaneUser = {
+    greeting: () => helloChunk({ due: this.#joiner.due, kept: this.#outbox.kept }),
+    heartbeat: () => this.#ack(),
+    onReady: (_, hello) => this.#welcome(hello),
+    onChunk: (_, chunk) => this.#take(chunk),
+    onRoom: () => this.#pump(),
+    onOwnBytes: (bytes) => this.#options.onBytes(OWN_PURPOSE, bytes),
+    onLost: (lane, reason) => this.#loseLane(lane, reason),
+    onDamage: (reason) => this.#lose(`damaged: ${reason}`),
+  };
+
+  #welcome({ due, kept }: Hello): void {
+    if (this.#state === "closed") return;
+    // A page that has forgotten this link, or begun another of that name, cannot take part in it.
+    if (distance(kept, this.#joiner.due) > WINDOW_FRAMES) {
+      throw new ChunkError(`frame ${kept} is the first there, but frame ${this.#joiner.due} is due`);
+    }
+    this.#outbox.acknowledge(due);
+    clearTimeout(this.#mending);
+    if (this.#state === "connecting") {
+      this.#state = "open";
+      this.#options.onOpen();
+    }
+    this.#options.onLanes();
+    this.#pump();
+  }
+
+  #take(chunk: Exclude<Chunk, Hello>): void {
+    if (this.#state === "closed") return;
+    if (chunk.type === "frame") this.#takeFrame(chunk);
+    else if (chunk.type === "ack") this.#takeAck(chunk);
+    else this.#farewell = chunk;
+    // Other lanes may still bring frames from before the goodbye.
+    if (this.#farewell && this.#farewell.frames === this.#joiner.due) this.#obeyFarewell(this.#farewell);
+  }
+
+  #takeFrame(chunk: FrameChunk): void {
+    const frames = this.#joiner.accept(chunk);
+    this.#owedBytes += chunk.payload.length;
+    this.#owedFrames += frames.length;
+    // Before frames are delivered: whoever takes one may close the link.
+    if (frames.length > 0 && (this.#owedBytes >= ACK_BYTES || this.#owedFrames >= ACK_FRAMES)) {
+      this.#sayAck();
+    } else if (this.#owedFrames > 0) {
+      this.#ackTimer ??= setTimeout(() => {
+        this.#ackTimer = undefined;
+        this.#sayAck();
+      }, ACK_MS);
+    }
+    for (const frame of frames) this.#options.onFrame(frame);
+  }
+
+  #takeAck({ due, lanes }: Ack): void {
+    this.#outbox.acknowledge(due);
+    if (lanes !== this.#wantedThere) {
+      this.#wantedThere = lanes;
+      this.#options.onLanes();
+    }
+    this.#pump();
+  }
+
+  #ack(): Bytes {
+    clearTimeout(this.#ackTimer);
+    this.#ackTimer = undefined;
+    this.#owedBytes = 0;
+    this.#owedFrames = 0;
+    return ackChunk({ due: this.#joiner.due, lanes: this.#tuner.wanted });
+  }
+
+  /** On the lane with the least before it. */
+  #sayAck(): void {
+    this.#roomiest(this.#ready())?.say(this.#ack());
+  }
+
+  #pump(): void {
+    if (this.#state !== "open") return;
+    for (;;) {
+      const length = this.#outbox.nextLength;
+      const lane = this.#roomiest(this.#ready().slice(0, this.wantedLanes));
+      if (length === 0 || !lane?.hasRoom(length)) break;
+      const { chunk, frame } = this.#outbox.take(lane)!;
+      if (!lane.hand(chunk)) continue;
+      this.#handedBytes += chunk.length;
+      this.#options.onBytes(frameKind(frame) ?? OWN_PURPOSE, chunk.length);
+    }
+    if (this.#outbox.nextLength > 0) this.#sample();
+  }
+
+  /** Lanes for frames: through the relay only when there is no other. */
+  #ready(): Lane[] {
+    const ready = [...this.#lanes].filter((lane) => lane.ready);
+    const direct = ready.filter(({ relayed }) => !relayed);
+    return direct.length > 0 ? direct : ready;
+  }
+
+  #roomiest(lanes: readonly Lane[]): Lane | undefined {
+    return lanes.reduce<Lane | undefined>(
+      (best, lane) => (best && best.bufferedAmount <= lane.bufferedAmount ? best : lane),
+      undefined,
+    );
+  }
+
+  /** Watches how fast lanes empty, as long as frames wait for room. */
+  #sample(): void {
+    if (this.#sampling || this.#options.mostLanes === 1) return;
+    let time = performance.now();
+    let sent = this.#sentBytes();
+    this.#sampling = setInterval(() => {
+      const [now, sentNow] = [performance.now(), this.#sentBytes()];
+      const busy = this.#outbox.nextLength > 0;
+      const { ready } = this.count(false);
+      const before = this.#tuner.wanted;
+      this.#tuner.add({ ms: now - time, bytes: sentNow - sent, busy, lanes: ready });
+      [time, sent] = [now, sentNow];
+      if (!busy) {
+        clearInterval(this.#sampling);
+        this.#sampling = undefined;
       }
-      this.#hand(chunk, purpose);
-      this.#assertOpen();
-    }
-    this.#sequence = nextSequence(sequence);
+      if (this.#tuner.wanted === before) return;
+      this.#sayAck();
+      this.#options.onLanes();
+      this.#pump();
+    }, SAMPLE_MS);
   }
 
-  #hasRoom(chunk: Bytes): boolean {
-    const waiting = this.#carrier.bufferedAmount;
-    return waiting === 0 || waiting + chunk.length <= HIGH_WATER_BYTES;
+  #sentBytes(): number {
+    return [...this.#lanes].reduce((sum, lane) => sum - lane.bufferedAmount, this.#handedBytes);
   }
 
-  #assertOpen(): void {
-    if (this.#state !== "open") throw new Error(`link closed: ${this.#closeReason}`);
-  }
-
-  #hand(chunk: Bytes, purpose: string): void {
+  #loseLane(lane: Lane, reason: string): void {
+    this.#lanes.delete(lane);
+    if (this.#lanes.size === 0) this.#onEmpty?.();
     if (this.#state === "closed") return;
-    try {
-      this.#carrier.send(chunk);
-    } catch (error) {
-      this.#lose(`the channel took no more: ${error instanceof Error ? error.message : String(error)}`);
-      return;
+    this.#outbox.lose(lane);
+    if (this.#lanes.size === 0 && this.#farewell) return this.#obeyFarewell(this.#farewell);
+    if (this.#state === "open" && this.#ready().length === 0) {
+      clearTimeout(this.#mending);
+      const { mendMs = MEND_MS } = this.#options;
+      this.#mending = setTimeout(() => this.#lose(reason), mendMs);
     }
-    this.#events.onBytes(purpose, chunk.length);
+    this.#options.onLanes(reason);
+    this.#pump();
   }
 
-  #receive(message: Uint8Array): void {
-    if (this.#state === "closed") return;
-    this.#silent = 0;
-    let frame: ArrayBuffer | undefined;
-    try {
-      const chunk = parseChunk(message);
-      if (chunk.type === "hello") this.#greet();
-      if (chunk.type === "goodbye") this.#lose(`closed by the other side: ${chunk.reason}`);
-      if (chunk.type === "frame") frame = this.#joiner.accept(chunk);
-    } catch (error) {
-      this.#lose(`damaged: ${error instanceof Error ? error.message : String(error)}`);
-    }
-    if (frame) this.#events.onFrame(frame);
-  }
-
-  /** Answers the first hello: the other side may not have been listening when ours was sent. */
-  #greet(): void {
-    if (this.#state !== "greeting") return;
-    this.#state = "open";
-    this.#hand(helloChunk(), OWN_PURPOSE);
-    this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS);
-    this.#events.onOpen();
-  }
-
-  /** Counts beats, not time: while this page itself stands still, the peer is not to blame for the silence. */
-  #beat(): void {
-    if (this.#silent === SILENT_HEARTBEATS) {
-      this.#lose(`nothing heard for ${(SILENT_HEARTBEATS * HEARTBEAT_MS) / 1000} s`);
-      return;
-    }
-    this.#silent++;
-    this.#hand(heartbeatChunk(), OWN_PURPOSE);
+  #obeyFarewell({ reason }: Goodbye): void {
+    const told = `closed by the other side: ${reason}`;
+    if (!this.#end(told)) return;
+    this.#closeLanes();
+    this.#options.onClose(told);
   }
 
   #lose(reason: string): void {
     if (!this.#end(reason)) return;
-    this.#carrier.close();
-    this.#events.onClose(reason);
+    void this.#leave(reason);
+    this.#options.onClose(reason);
   }
 
   /** False if the link was closed before. */
@@ -157,23 +283,35 @@ export class Link {
     if (this.#state === "closed") return false;
     this.#state = "closed";
     this.#closeReason = reason;
-    clearInterval(this.#heartbeat);
-    this.#wake?.();
+    clearTimeout(this.#ackTimer);
+    clearTimeout(this.#mending);
+    clearInterval(this.#sampling);
+    for (const reject of this.#senders) reject(new Error(`link closed: ${reason}`));
+    this.#senders.clear();
     return true;
   }
 
-  /** The other side closes its carrier when it has read the goodbye, which closes ours. */
-  #sayGoodbye(reason: string): Promise<void> {
-    return new Promise((resolve) => {
-      this.#carrier.onClose = () => resolve();
-      setTimeout(resolve, GOODBYE_MS);
-      try {
-        const goodbye = goodbyeChunk(reason);
-        this.#carrier.send(goodbye);
-        this.#events.onBytes(OWN_PURPOSE, goodbye.length);
-      } catch {
-        resolve(); // the channel went first
-      }
-    });
+  /** Says goodbye; the other side closes its lanes when it has read that, which closes ours. */
+  async #leave(reason: string): Promise<void> {
+    const [lane] = this.#ready();
+    if (lane) {
+      const empty = new Promise<void>((resolve) => {
+        this.#onEmpty = resolve;
+        setTimeout(resolve, GOODBYE_MS);
+      });
+      for (const other of this.#lanes) if (!other.ready) this.#closeLane(other);
+      lane.say(goodbyeChunk({ frames: this.#outbox.handed, reason }));
+      await empty;
+    }
+    this.#closeLanes();
+  }
+
+  #closeLanes(): void {
+    for (const lane of this.#lanes) this.#closeLane(lane);
+  }
+
+  #closeLane(lane: Lane): void {
+    this.#lanes.delete(lane);
+    lane.close();
   }
 }

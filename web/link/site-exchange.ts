@@ -11,6 +11,7 @@ const MAX_WAITING_SIGNALS = 100;
 /** What two pages tell each other through the server. `call` tells one call from the ones before it. */
 const Signal = z.strictObject({
   call: z.uuid(),
+  link: z.uuid(),
   fromCaller: z.boolean(),
   signal: z.union([
     z.strictObject({ type: z.enum(["offer", "answer"]), sdp: z.string() }),
@@ -28,6 +29,7 @@ type Signal = z.infer<typeof Signal>;
 
 interface Call {
   readonly id: string;
+  readonly link: string;
   /** Absent while a call from the other side waits for its answer. */
   carrier?: SiteCarrier;
   readonly waiting: Signal["signal"][];
@@ -41,17 +43,22 @@ export interface SiteExchangeOptions extends ExchangeOptions {
 export class SiteExchange implements Exchange {
   readonly trouble = undefined;
   readonly #options: SiteExchangeOptions;
-  /** The latest call with each peer, whoever called. */
+  /** The latest call with each peer, whoever called: a site link takes one at a time. */
   readonly #calls = new Map<string, Call>();
 
   constructor(options: SiteExchangeOptions) {
     this.#options = options;
   }
 
-  call(peer: string): SiteCarrier {
-    const call: Call = { id: crypto.randomUUID(), waiting: [] };
+  call(peer: string, link: string): SiteCarrier {
+    const call: Call = { id: crypto.randomUUID(), link, waiting: [] };
     this.#calls.set(peer, call);
     return this.#join(peer, call, true);
+  }
+
+  called(peer: string): string | undefined {
+    const call = this.#calls.get(peer);
+    return call?.carrier ? undefined : call?.link;
   }
 
   answer(peer: string): SiteCarrier | undefined {
@@ -63,13 +70,13 @@ export class SiteExchange implements Exchange {
   signal(from: string, data: string): void {
     const parsed = Signal.safeParse(parseJson(data));
     if (!parsed.success) return;
-    const { call: id, fromCaller, signal } = parsed.data;
+    const { call: id, link, fromCaller, signal } = parsed.data;
     const current = this.#calls.get(from);
     if (current?.id === id) {
       if (current.carrier) current.carrier.signal(signal as SignalData);
       else if (current.waiting.length < MAX_WAITING_SIGNALS) current.waiting.push(signal);
     } else if (fromCaller) {
-      this.#calls.set(from, { id, waiting: [signal] });
+      this.#calls.set(from, { id, link, waiting: [signal] });
       this.#options.onCall(from);
     }
   }
@@ -81,7 +88,7 @@ export class SiteExchange implements Exchange {
   #join(peer: string, call: Call, caller: boolean): SiteCarrier {
     const carrier = new SiteCarrier(caller, this.#options.iceServers, (signal) => {
       if (this.#calls.get(peer) !== call) return; // a late word of a call before would seem a new one
-      const message = { call: call.id, fromCaller: caller, signal };
+      const message = { call: call.id, link: call.link, fromCaller: caller, signal };
       this.#options.sendSignal(peer, JSON.stringify(message));
     });
     call.carrier = carrier;

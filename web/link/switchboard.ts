@@ -4,6 +4,7 @@ import type { LinkKind, PlannedLink } from "../../core/plan/plan.ts";
 import type { ByteCounts } from "../../core/protocol/control.ts";
 import type { Exchange } from "./carrier.ts";
 import { Pair } from "./pair.ts";
+import { type RelayCall, RelayExchange } from "./relay-exchange.ts";
 import { SiteExchange } from "./site-exchange.ts";
 import { WideExchange } from "./wide-exchange.ts";
 
@@ -16,18 +17,25 @@ export interface SwitchboardOptions {
   readonly iceServers: RTCIceServer[];
   /** Key of our own server's PeerJS broker. */
   readonly brokerKey: string;
+  /** What the server's relay knows this worker by. */
+  readonly relayKey: string;
   /** Has the server carry connection set-up data to another worker. */
   readonly sendSignal: (to: string, data: string) => void;
   readonly onFrame: (from: string, frame: ArrayBuffer) => void;
   /** A link that was open is gone, and nobody here closed it. Once a link. */
   readonly onBroken: (peer: string, kind: LinkKind, reason: string) => void;
+  /** The link to `peer` goes through the relay from now on, or does no more. */
+  readonly onRelayed: (peer: string, relayed: boolean) => void;
   readonly connectTimeoutMs?: number;
+  readonly relayAfterMs?: number;
+  readonly mendMs?: number;
 }
 
 export class Switchboard {
   readonly #options: SwitchboardOptions;
   readonly #pairs = new Map<string, Pair>();
   readonly #site: SiteExchange;
+  readonly #relay: RelayExchange;
   /** Made at the first wide link: only workers that need the broker register with it. */
   #wide: WideExchange | undefined;
   #counts: ByteCounts = { site: {}, wide: {} };
@@ -38,7 +46,11 @@ export class Switchboard {
     this.#site = new SiteExchange({
       iceServers: options.iceServers,
       sendSignal: options.sendSignal,
-      onCall: (peer) => this.#onCall(peer, "site"),
+      onCall: (peer) => this.#pairs.get(peer)?.onCall(),
+    });
+    this.#relay = new RelayExchange({
+      key: options.relayKey,
+      onCall: (peer) => this.#pairs.get(peer)?.onCall(),
     });
   }
 
@@ -73,16 +85,21 @@ export class Switchboard {
     this.#site.signal(from, data);
   }
 
+  /** Another worker calls through the relay, as the server says; kept if no plan has named that worker yet. */
+  ring(call: RelayCall): void {
+    this.#relay.ring(call);
+  }
+
   /**
-   * Sends a frame after those before it. Resolves when it has been handed to the channel; leave the buffer alone
-   * until then. Rejects if the link is not open or breaks meanwhile.
+   * Sends a frame after those before it; the link keeps the buffer, which must not be changed any more. Resolves
+   * when it has been handed to a carrier. Rejects if the link is not open or breaks meanwhile.
    */
   send(to: string, frame: ArrayBuffer): Promise<void> {
     const pair = this.#pairs.get(to);
     return pair ? pair.send(frame) : Promise.reject(new Error(`no link to worker ${to}`));
   }
 
-  /** Bytes handed to data channels since the last reset, over all links there have been. */
+  /** Bytes handed to data channels and the relay since the last reset, over all links there have been. */
   counts(): ByteCounts {
     return structuredClone(this.#counts);
   }
@@ -97,6 +114,7 @@ export class Switchboard {
     const closing = [...this.#pairs.values()].map((pair) => pair.close(reason));
     this.#pairs.clear();
     this.#site.close();
+    this.#relay.close();
     // Leaving the broker cuts connections off, so goodbyes go first.
     void Promise.all(closing).then(() => this.#wide?.close());
   }
@@ -110,11 +128,15 @@ export class Switchboard {
       kind,
       initiator,
       exchange: kind === "site" ? this.#site : this.#wideExchange(),
+      relay: this.#relay,
+      relayAfterMs: this.#options.relayAfterMs,
+      mendMs: this.#options.mendMs,
       onFrame: (frame) => this.#options.onFrame(peer, frame),
       onBytes: (purpose, bytes) => {
         const counts = this.#counts[kind];
         counts[purpose] = (counts[purpose] ?? 0) + bytes;
       },
+      onRelayed: (relayed) => this.#options.onRelayed(peer, relayed),
       onBroken: (reason) => {
         forget();
         this.#options.onBroken(peer, kind, reason);
@@ -131,13 +153,8 @@ export class Switchboard {
       self,
       iceServers,
       brokerKey,
-      onCall: (peer) => this.#onCall(peer, "wide"),
+      onCall: (peer) => this.#pairs.get(peer)?.onCall(),
     });
     return this.#wide;
-  }
-
-  #onCall(peer: string, kind: LinkKind): void {
-    const pair = this.#pairs.get(peer);
-    if (pair?.kind === kind) pair.onCall();
   }
 }

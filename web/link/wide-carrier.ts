@@ -29,6 +29,10 @@ export class WideCarrier extends Carrier {
     return !this.#connection && !this.#closed;
   }
 
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   get open(): boolean {
     return this.#connection?.open ?? false;
   }

@@ -3,6 +3,7 @@
 // of PeerJS are a public broker, STUN and TURN.
 // Not here: an open connection (wide-carrier.ts), who is to be connected with whom (switchboard.ts).
 import { type DataConnection, Peer } from "peerjs";
+import { z } from "zod";
 import type { Exchange, ExchangeOptions } from "./carrier.ts";
 import { WideCarrier } from "./wide-carrier.ts";
 
@@ -10,6 +11,11 @@ import { WideCarrier } from "./wide-carrier.ts";
 const AGAIN_MS = 1000;
 /** By then the broker has answered, or will not. */
 const STALLED_MS = 5000;
+
+/** Kept of a worker's calls until they are answered: one for each lane, and a few from links before. */
+const MAX_WAITING_CALLS = 16;
+
+const Metadata = z.object({ link: z.uuid() });
 
 export interface WideExchangeOptions extends ExchangeOptions {
   /** This worker's id. */
@@ -22,10 +28,10 @@ export class WideExchange implements Exchange {
   #peer: Peer;
   #trouble: string | undefined;
   #closed = false;
-  /** Calls that have not opened, by worker id: some wait for the broker. */
-  readonly #calling = new Map<string, WideCarrier>();
-  /** The latest call from each worker that was not answered yet. */
-  readonly #waiting = new Map<string, DataConnection>();
+  /** Calls that have not opened, with what they are for: some wait for the broker. */
+  readonly #calling = new Map<WideCarrier, { readonly worker: string; readonly link: string }>();
+  /** Calls that were not answered yet, by worker, in the order they came. */
+  readonly #waiting = new Map<string, DataConnection[]>();
 
   constructor(options: WideExchangeOptions) {
     this.#options = options;
@@ -36,17 +42,21 @@ export class WideExchange implements Exchange {
     return this.#trouble;
   }
 
-  call(peer: string): WideCarrier {
+  call(worker: string, link: string): WideCarrier {
     const carrier = new WideCarrier();
-    this.#calling.set(peer, carrier);
-    if (this.#peer.open) this.#dial(peer, carrier);
+    this.#calling.set(carrier, { worker, link });
+    if (this.#peer.open) this.#dial(carrier);
     return carrier;
   }
 
-  answer(peer: string): WideCarrier | undefined {
-    const connection = this.#waiting.get(peer);
+  called(worker: string): string | undefined {
+    const [connection] = this.#waiting.get(worker) ?? [];
+    return connection && linkOf(connection);
+  }
+
+  answer(worker: string): WideCarrier | undefined {
+    const connection = this.#waiting.get(worker)?.shift();
     if (!connection) return undefined;
-    this.#waiting.delete(peer);
     const carrier = new WideCarrier();
     carrier.use(connection);
     return carrier;
@@ -69,7 +79,7 @@ export class WideExchange implements Exchange {
     });
     peer.on("open", () => {
       this.#trouble = undefined;
-      for (const [worker, carrier] of this.#calling) this.#dial(worker, carrier);
+      for (const carrier of this.#calling.keys()) this.#dial(carrier);
     });
     peer.on("connection", (connection) => this.#hold(connection));
     peer.on("error", ({ type, message }) => {
@@ -83,7 +93,7 @@ export class WideExchange implements Exchange {
 
   /** Open connections outlive the broker, calls that it was to carry do not. */
   #onDisconnected(peer: Peer): void {
-    for (const carrier of this.#calling.values()) {
+    for (const carrier of this.#calling.keys()) {
       if (!carrier.open && !carrier.undialled) carrier.fail("lost this server's broker");
     }
     this.#later(AGAIN_MS, () => {
@@ -101,22 +111,31 @@ export class WideExchange implements Exchange {
     }, delayMs);
   }
 
-  #dial(worker: string, carrier: WideCarrier): void {
+  #dial(carrier: WideCarrier): void {
+    const call = this.#calling.get(carrier)!;
+    if (carrier.closed) this.#calling.delete(carrier);
     if (!carrier.undialled) return;
-    const connection = this.#peer.connect(peerIdOf(worker), { serialization: "raw", reliable: true });
-    connection.on("open", () => {
-      if (this.#calling.get(worker) === carrier) this.#calling.delete(worker);
+    const connection = this.#peer.connect(peerIdOf(call.worker), {
+      serialization: "raw",
+      reliable: true,
+      metadata: { link: call.link },
     });
+    const forget = (): void => void this.#calling.delete(carrier);
+    connection.on("open", forget);
+    connection.on("close", forget);
     carrier.use(connection);
   }
 
   /** Keeps a call until it is answered, unless it ends first. */
   #hold(connection: DataConnection): void {
     const worker = workerOf(connection.peer);
-    this.#waiting.get(worker)?.close();
-    this.#waiting.set(worker, connection);
+    const waiting = this.#waiting.get(worker) ?? [];
+    if (linkOf(connection) === undefined || waiting.length === MAX_WAITING_CALLS) return connection.close();
+    this.#waiting.set(worker, waiting);
+    waiting.push(connection);
     const forget = (): void => {
-      if (this.#waiting.get(worker) === connection) this.#waiting.delete(worker);
+      const place = waiting.indexOf(connection);
+      if (place >= 0) waiting.splice(place, 1);
     };
     connection.on("close", forget);
     connection.on("error", forget);
@@ -125,10 +144,17 @@ export class WideExchange implements Exchange {
 
   /** The broker knew nobody of that name for a while; PeerJS says which name only in the text. */
   #failCallNamedIn(message: string): void {
-    for (const [worker, carrier] of this.#calling) {
-      if (message.endsWith(` ${peerIdOf(worker)}`)) carrier.fail("its page has not come to the broker");
+    for (const [carrier, { worker }] of this.#calling) {
+      if (message.endsWith(` ${peerIdOf(worker)}`) && !carrier.undialled) {
+        carrier.fail("its page has not come to the broker");
+      }
     }
   }
+}
+
+/** What the caller says its call is for; undefined if it says nothing that makes sense. */
+function linkOf({ metadata }: DataConnection): string | undefined {
+  return Metadata.safeParse(metadata).data?.link;
 }
 
 /** A worker's name at the broker. PeerJS allows letters, digits and single dashes between them. */

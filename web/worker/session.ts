@@ -139,6 +139,8 @@ function fromServer(data: string): void {
       brokerKey: message.brokerKey,
       sendSignal: (to, signal) => say({ type: "signal", to, data: signal }),
       onFrame: (from, frame) => toTrainer({ type: "frame", from, frame }, [frame]),
+      relayKey: message.relayKey,
+      onRelayed: showRelayed,
       onBroken: (peer, _kind, reason) => linkBroke(peer, reason),
     });
     toTrainer({ type: "joined", worker: message.worker, token: credentials!.token });
@@ -148,6 +150,8 @@ function fromServer(data: string): void {
     holdTabAwake();
   } else if (message.type === "signal") {
     switchboard?.signal(message.from, message.data);
+  } else if (message.type === "ring") {
+    switchboard?.ring(message);
   } else if (message.type === "refused") {
     note(`the server refused: ${message.reason}`);
     if (message.fatal)
@@ -261,6 +265,16 @@ function linkBroke(peer: string, reason: string): void {
   if (!assignment) return;
   if (stepping) sayFailed(assignment, `link to ${peer}: ${reason}`);
   else void openLinks(assignment);
+}
+
+/** No direct connection came up, or one did after all. */
+function showRelayed(peer: string, relayed: boolean): void {
+  const others = state.value.relayed.filter((other) => other !== peer);
+  update({ relayed: relayed ? [...others, peer] : others });
+  note(
+    `the link to ${peer} goes ${relayed ? "through the server: no direct connection came up" : "directly"}`,
+  );
+  say({ type: "relayed", peer, relayed });
 }
 
 function sayFailed({ generation }: Assignment, message: string): void {

@@ -41,6 +41,8 @@ export interface WorkerState {
   /** Tokens of the whole run a second, mean of the last steps this worker saw. */
   readonly tokensPerSecond: number;
   readonly bytes: ByteCounts;
+  /** Workers that are reached only through the server's relay. */
+  readonly relayed: readonly string[];
   /** Newest last, at most 100 lines. */
   readonly log: readonly string[];
 }
@@ -59,6 +61,7 @@ export const state = signal<WorkerState>({
   steps: 0,
   tokensPerSecond: 0,
   bytes: { site: {}, wide: {} },
+  relayed: [],
   log: [],
 });
 

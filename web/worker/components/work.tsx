@@ -29,7 +29,7 @@ export function Work() {
 }
 
 function Share() {
-  const { holds, stageBytes, step, steps, tokensPerSecond, bytes } = state.value;
+  const { holds, stageBytes, step, steps, tokensPerSecond, bytes, relayed } = state.value;
   return (
     <>
       <progress max={steps} value={step} aria-label={`step ${step} of ${steps}`} />
@@ -43,6 +43,12 @@ function Share() {
       <dl class="facts">
         <dt>Holds</dt>
         <dd>{holds}</dd>
+        {relayed.length > 0 && (
+          <>
+            <dt>Through the server</dt>
+            <dd>{relayed.join(", ")}: no direct connection came up</dd>
+          </>
+        )}
       </dl>
       <div class="group">
         <h3>Sent by this machine</h3>

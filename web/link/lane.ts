@@ -1,0 +1,123 @@
+// One carrier in the service of a link: greets the other side over it, lets it beat, and notices when it is dead.
+// Not here: what goes over it (link.ts), opening one (pair.ts).
+import type { Carrier } from "./carrier.ts";
+import { type Bytes, type Chunk, ChunkError, type Hello, parseChunk } from "./chunks.ts";
+
+/** Frames wait while a lane has this much unsent: enough to keep it busy, little enough to close quickly. */
+export const HIGH_WATER_BYTES = 256 * 1024;
+export const HEARTBEAT_MS = 2500;
+/** Heartbeats of our own with nothing heard in between, after which the lane counts as dead: 10 s. */
+const SILENT_HEARTBEATS = 4;
+
+/** What a lane needs of its link. */
+export interface LaneUser {
+  greeting(): Bytes;
+  heartbeat(): Bytes;
+  /** The other side is ready for frames on this lane. @throws ChunkError if it cannot be the right one */
+  onReady(lane: Lane, hello: Hello): void;
+  /** @throws ChunkError if no link would have sent it */
+  onChunk(lane: Lane, chunk: Exclude<Chunk, Hello>): void;
+  /** There may be room for more. */
+  onRoom(): void;
+  /** A message was handed over that is none of a frame's. */
+  onOwnBytes(bytes: number): void;
+  /** The carrier is gone, or never opened; not called after `close`. */
+  onLost(lane: Lane, reason: string): void;
+  /** The other side sent what no link would have sent. */
+  onDamage(reason: string): void;
+}
+
+export class Lane {
+  readonly relayed: boolean;
+  readonly #carrier: Carrier;
+  readonly #user: LaneUser;
+  #state: "greeting" | "ready" | "closed" = "greeting";
+  #heartbeat: ReturnType<typeof setInterval> | undefined;
+  #silent = 0;
+
+  /** @param carrier fresh: this lane becomes its only user */
+  constructor(carrier: Carrier, user: LaneUser) {
+    this.#carrier = carrier;
+    this.#user = user;
+    this.relayed = carrier.relayed;
+    carrier.onOpen = () => this.say(user.greeting());
+    carrier.onChunk = (message) => this.#receive(message);
+    carrier.onLow = () => user.onRoom();
+    carrier.onClose = (reason) => this.lose(reason);
+    if (carrier.open) carrier.onOpen();
+  }
+
+  get ready(): boolean {
+    return this.#state === "ready";
+  }
+
+  get bufferedAmount(): number {
+    return this.#carrier.bufferedAmount;
+  }
+
+  hasRoom(bytes: number): boolean {
+    const waiting = this.#carrier.bufferedAmount;
+    return waiting === 0 || waiting + bytes <= HIGH_WATER_BYTES;
+  }
+
+  /** Hands one message over. False if the carrier did not take it: it is lost then, and has said so. */
+  hand(chunk: Bytes): boolean {
+    if (this.#state === "closed") return false;
+    try {
+      this.#carrier.send(chunk);
+      return true;
+    } catch (error) {
+      this.lose(`the channel took no more: ${error instanceof Error ? error.message : String(error)}`);
+      return false;
+    }
+  }
+
+  /** Hands over one of the link's own words. */
+  say(chunk: Bytes): void {
+    if (this.hand(chunk)) this.#user.onOwnBytes(chunk.length);
+  }
+
+  lose(reason: string): void {
+    if (this.#state === "closed") return;
+    this.close();
+    this.#user.onLost(this, reason);
+  }
+
+  close(): void {
+    this.#state = "closed";
+    clearInterval(this.#heartbeat);
+    this.#carrier.close();
+  }
+
+  #receive(message: Uint8Array): void {
+    if (this.#state === "closed") return;
+    this.#silent = 0;
+    try {
+      const chunk = parseChunk(message);
+      if (chunk.type === "hello") this.#greet(chunk);
+      else this.#user.onChunk(this, chunk);
+    } catch (error) {
+      if (!(error instanceof ChunkError)) throw error;
+      this.#user.onDamage(error.message);
+    }
+  }
+
+  /** Answers the first hello: the other side may not have been listening when ours was sent. */
+  #greet(hello: Hello): void {
+    if (this.#state !== "greeting") return;
+    this.#state = "ready";
+    this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS);
+    this.say(this.#user.greeting());
+    this.#user.onReady(this, hello);
+  }
+
+  /** Counts beats, not time: while this page itself stands still, the peer is not to blame for the silence. */
+  #beat(): void {
+    if (this.#silent === SILENT_HEARTBEATS) {
+      this.lose(`nothing heard for ${(SILENT_HEARTBEATS * HEARTBEAT_MS) / 1000} s`);
+      return;
+    }
+    this.#silent++;
+    this.say(this.#user.heartbeat());
+  }
+}

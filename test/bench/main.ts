@@ -3,12 +3,17 @@
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { format } from "prettier";
+import { z } from "zod";
 import { EXIT, UserError } from "../../server/errors.ts";
 import { interrupted } from "../../server/interrupt.ts";
 import { openChromium, openFirefox } from "./browsers.ts";
 import { runOnDawn } from "./dawn.ts";
 import { describeMachine } from "./machine.ts";
 import { renderBenchmarks, renderResult } from "./markdown.ts";
+import { benchLink } from "./link/drive.ts";
+import { renderLinkResult } from "./link/markdown.ts";
+import { type LinkOptions, parseLinkOptions } from "./link/options.ts";
+import { LinkResult } from "./link/result.ts";
 import { parseBenchOptions, type BenchOptions } from "./options.ts";
 import { pack, packFolder } from "./pack.ts";
 import { contenderVersions, packageVersion } from "./packages.ts";
@@ -21,6 +26,7 @@ const PAGE = "docs/benchmarks.md";
 try {
   const words = process.argv.slice(2);
   if (words[0] === "pack") await pack(packFolder(words.slice(1)));
+  else if (words[0] === "link") await benchLinks(parseLinkOptions(words.slice(1)));
   else await bench(parseBenchOptions(words));
   process.exit(EXIT.done);
 } catch (error) {
@@ -40,10 +46,22 @@ async function bench(options: BenchOptions): Promise<void> {
     ...report,
   };
   const what = job.command === "step" && job.model !== "small" ? `step-${job.model}` : job.command;
-  const file = out ?? join(FOLDER, `${what}-${place}-${slug(report.adapter)}.json`);
-  await write(file, JSON.stringify(result), "json");
-  if (!out) await write(PAGE, renderBenchmarks(await allResults()), "markdown");
+  await keep(result, `${what}-${place}-${slug(report.adapter)}`, out);
   console.log(await format(renderResult(result), { parser: "markdown" }));
+}
+
+async function benchLinks(options: LinkOptions): Promise<void> {
+  const result = await benchLink(options, say);
+  const where = result.network ? slug(Object.values(result.network).join("-")) : "loopback";
+  await keep(result, `link-${where}`, options.out);
+  console.log(await format(renderLinkResult(result), { parser: "markdown" }));
+}
+
+async function keep(result: Result | LinkResult, name: string, out: string | null): Promise<void> {
+  await write(out ?? join(FOLDER, `${name}.json`), JSON.stringify(result), "json");
+  if (out) return;
+  const { ofGpu, ofLinks } = await allResults();
+  await write(PAGE, [renderBenchmarks(ofGpu), ...ofLinks.map(renderLinkResult)].join("\n\n"), "markdown");
 }
 
 async function inNode({ job }: BenchOptions): Promise<{ runtime: string; report: Report }> {
@@ -73,10 +91,15 @@ function say(line: string): void {
 }
 
 /** Kernels before steps, and by place and adapter, as the files are named. */
-async function allResults(): Promise<Result[]> {
+async function allResults(): Promise<{ ofGpu: Result[]; ofLinks: LinkResult[] }> {
   const names = (await readdir(FOLDER)).filter((name) => name.endsWith(".json")).sort();
   const texts = await Promise.all(names.map((name) => readFile(join(FOLDER, name), "utf8")));
-  return texts.map((text) => Result.parse(JSON.parse(text)));
+  const results = texts.map((text) => z.union([Result, LinkResult]).parse(JSON.parse(text)));
+  const isOfLinks = (result: Result | LinkResult) => result.command === "link";
+  return {
+    ofGpu: results.filter((result): result is Result => !isOfLinks(result)),
+    ofLinks: results.filter((result): result is LinkResult => isOfLinks(result)),
+  };
 }
 
 async function write(file: string, text: string, parser: "json" | "markdown"): Promise<void> {

@@ -122,7 +122,12 @@ describe("messages", () => {
       due: 7,
       kept: 2 ** 32 - 1,
     });
-    expect(parseChunk(ackChunk({ due: 3, lanes: 8 }))).toEqual({ type: "ack", due: 3, lanes: 8 });
+    expect(parseChunk(ackChunk({ due: 3, lanes: 8, chunks: 0 }))).toEqual({
+      type: "ack",
+      due: 3,
+      lanes: 8,
+      chunks: 0,
+    });
     expect(parseChunk(goodbyeChunk({ frames: 5, reason: "no longer planned" }))).toEqual({
       type: "goodbye",
       frames: 5,

@@ -127,7 +127,7 @@ describe("a link", () => {
 
   test("spreads a frame over the lanes that are wanted, and does without one that goes", async () => {
     const [a, b] = linked({ mostLanes: 8 }, 4);
-    b.carriers[0]!.other!.onChunk(ackChunk({ due: 0, lanes: 4 }));
+    b.carriers[0]!.other!.onChunk(ackChunk({ due: 0, lanes: 4, chunks: 0 }));
     const frame = numbered(0, 40 * CHUNK_PAYLOAD_BYTES);
     const sending = a.link.send(frame);
     expect(a.carriers.map(({ unsent }) => unsent.length)).toEqual([3, 3, 3, 3]);
@@ -166,7 +166,7 @@ describe("a link", () => {
 
   test("closed on purpose brings the frames before, though the goodbye overtakes them", async () => {
     const [a, b] = linked({ mostLanes: 8 }, 2);
-    for (const carrier of b.carriers) carrier.send(ackChunk({ due: 0, lanes: 2 }));
+    for (const carrier of b.carriers) carrier.send(ackChunk({ due: 0, lanes: 2, chunks: 0 }));
     flush(b);
     await a.link.send(numbered(0, 2 * CHUNK_PAYLOAD_BYTES));
     const closing = a.link.close("run over");
@@ -201,7 +201,7 @@ describe("a link", () => {
     ["a message of unknown type", Uint8Array.of(9)],
     ["a message that was not binary", new Uint8Array()],
     ["a piece of a frame over the limit", Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255)],
-    ["an acknowledgement of what was not sent", ackChunk({ due: 1, lanes: 1 })],
+    ["an acknowledgement of what was not sent", ackChunk({ due: 1, lanes: 1, chunks: 0 })],
   ])("does not survive %s", async (_, message) => {
     const [a, b] = linked();
     a.carriers[0]!.onChunk(message);

@@ -129,21 +129,21 @@ describe("a pair", () => {
   test("of a wide link calls for as many lanes as either side wants, all for one link", async () => {
     const { exchange, carriers } = pair(true, { kind: "wide" });
     carriers[0]!.onChunk(HELLO);
-    carriers[0]!.onChunk(ackChunk({ due: 0, lanes: 4 }));
+    carriers[0]!.onChunk(ackChunk({ due: 0, lanes: 4, chunks: 0 }));
     expect(carriers).toHaveLength(4);
     expect(new Set(exchange.links).size).toBe(1);
     carriers[3]!.onClose("ICE failed");
     expect(carriers).toHaveLength(4);
     await vi.advanceTimersByTimeAsync(1000);
     expect(carriers).toHaveLength(5);
-    carriers[0]!.onChunk(ackChunk({ due: 0, lanes: 255 }));
+    carriers[0]!.onChunk(ackChunk({ due: 0, lanes: 255, chunks: 0 }));
     expect(carriers.filter(({ closed }) => !closed)).toHaveLength(8);
   });
 
   test("of a site link has one lane, whatever the other side says", () => {
     const { carriers } = pair(true);
     carriers[0]!.onChunk(HELLO);
-    carriers[0]!.onChunk(ackChunk({ due: 0, lanes: 4 }));
+    carriers[0]!.onChunk(ackChunk({ due: 0, lanes: 4, chunks: 0 }));
     expect(carriers).toHaveLength(1);
   });
 

@@ -32,11 +32,15 @@ export interface Hello {
   readonly kept: number;
 }
 
-/** "I have every frame before `due`; my own would go faster over `lanes` lanes." Also the heartbeat. */
+/**
+ * "I have every frame before `due`; my own would go faster over `lanes` lanes; this lane has brought me `chunks`
+ * pieces of frames." Also the heartbeat.
+ */
 export interface Ack {
   readonly type: "ack";
   readonly due: number;
   readonly lanes: number;
+  readonly chunks: number;
 }
 
 /** "I close the link on purpose, after `frames` frames." */
@@ -88,9 +92,10 @@ export function helloChunk({ due, kept }: Omit<Hello, "type">): Bytes {
   return chunk;
 }
 
-export function ackChunk({ due, lanes }: Omit<Ack, "type">): Bytes {
-  const chunk = numbered(TYPES.ack, due, 6);
+export function ackChunk({ due, lanes, chunks }: Omit<Ack, "type">): Bytes {
+  const chunk = numbered(TYPES.ack, due, 10);
   chunk[5] = lanes;
+  new DataView(chunk.buffer).setUint32(6, chunks, true);
   return chunk;
 }
 
@@ -123,8 +128,13 @@ export function parseChunk(message: Uint8Array): Chunk {
       require(message.length === 9);
       return { type: "hello", due: view.getUint32(1, true), kept: view.getUint32(5, true) };
     case TYPES.ack:
-      require(message.length === 6);
-      return { type: "ack", due: view.getUint32(1, true), lanes: message[5]! };
+      require(message.length === 10);
+      return {
+        type: "ack",
+        due: view.getUint32(1, true),
+        lanes: message[5]!,
+        chunks: view.getUint32(6, true),
+      };
     case TYPES.goodbye: {
       require(message.length >= 5);
       const text = message.subarray(5, 5 + MAX_REASON_BYTES);

@@ -12,8 +12,9 @@ const MEASURE_MS = 1000;
 const GAIN = 1.1;
 /** Lanes asked for that are not there after this much waiting are given up. */
 const OPEN_MS = 10_000;
-/** After a try that gained nothing, the next comes after this much time of full buffers. */
-const PAUSE_MS = 30_000;
+/** After a try that gained nothing, the next comes after this much time of full buffers; then after twice as much. */
+const PAUSE_MS = 5000;
+const LONGEST_PAUSE_MS = 80_000;
 
 /** What happened in a link for a while. */
 export interface TrafficSample {
@@ -33,9 +34,12 @@ export class LaneTuner {
   /** What is in use, or asked for, at present. */
   #wanted = 1;
   #bestRate = 0;
+  /** What a larger number carried, until the best one is measured again. */
+  #tried: { readonly lanes: number; readonly rate: number } | undefined;
   #settleMs = SETTLE_MS;
   #openMs = 0;
   #pauseMs = 0;
+  #nextPauseMs = PAUSE_MS;
   #ms = 0;
   #bytes = 0;
 
@@ -67,16 +71,33 @@ export class LaneTuner {
     if (this.#ms >= MEASURE_MS) this.#judge(this.#bytes / this.#ms);
   }
 
-  /** `rate`: bytes a millisecond over the lanes in use. */
+  /**
+   * `rate`: bytes a millisecond over the lanes in use. The number before is measured again after a try: what grows
+   * by itself, as a connection does in its first seconds, is no gain.
+   */
   #judge(rate: number): void {
-    if (this.#wanted === this.#best) this.#bestRate = rate;
-    else if (rate > GAIN * this.#bestRate) {
-      this.#best = this.#wanted;
-      this.#bestRate = rate;
-    } else this.#pauseMs = PAUSE_MS;
-    const wanted = this.#pauseMs > 0 ? this.#best : Math.min(this.#most, 2 * this.#best);
-    if (wanted !== this.#wanted) this.#settleMs = SETTLE_MS;
-    this.#wanted = wanted;
+    if (this.#wanted > this.#best) {
+      this.#tried = { lanes: this.#wanted, rate };
+      this.#use(this.#best);
+      return;
+    }
+    const before = Math.max(rate, this.#bestRate);
+    this.#bestRate = rate;
+    if (this.#tried && this.#tried.rate > GAIN * before) {
+      this.#best = this.#tried.lanes;
+      this.#bestRate = this.#tried.rate;
+      this.#nextPauseMs = PAUSE_MS;
+    } else if (this.#tried) {
+      this.#pauseMs = this.#nextPauseMs;
+      this.#nextPauseMs = Math.min(LONGEST_PAUSE_MS, 2 * this.#nextPauseMs);
+    }
+    this.#tried = undefined;
+    this.#use(this.#pauseMs > 0 ? this.#best : Math.min(this.#most, 2 * this.#best));
+  }
+
+  #use(lanes: number): void {
+    if (lanes !== this.#wanted) this.#settleMs = SETTLE_MS;
+    this.#wanted = lanes;
     this.#openMs = 0;
     this.#ms = 0;
     this.#bytes = 0;

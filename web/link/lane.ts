@@ -12,7 +12,7 @@ const SILENT_HEARTBEATS = 4;
 /** What a lane needs of its link. */
 export interface LaneUser {
   greeting(): Bytes;
-  heartbeat(): Bytes;
+  acknowledgement(received: number): Bytes;
   /** The other side is ready for frames on this lane. @throws ChunkError if it cannot be the right one */
   onReady(lane: Lane, hello: Hello): void;
   /** @throws ChunkError if no link would have sent it */
@@ -34,6 +34,10 @@ export class Lane {
   #state: "greeting" | "ready" | "closed" = "greeting";
   #heartbeat: ReturnType<typeof setInterval> | undefined;
   #silent = 0;
+  /** Pieces of frames: handed over, said by the other side to have arrived, and received from it. */
+  #handed = 0;
+  #arrived = 0;
+  #received = 0;
 
   /** @param carrier fresh: this lane becomes its only user */
   constructor(carrier: Carrier, user: LaneUser) {
@@ -55,6 +59,21 @@ export class Lane {
     return this.#carrier.bufferedAmount;
   }
 
+  /** Pieces of frames that went out and are not known to have arrived. */
+  get underWay(): number {
+    return this.#handed - this.#arrived;
+  }
+
+  /** Whether piece number `place`, as `handFrame` counted it, is known to have arrived. */
+  hasBrought(place: number): boolean {
+    return place < this.#arrived;
+  }
+
+  /** The number that the next piece of a frame gets. */
+  get place(): number {
+    return this.#handed;
+  }
+
   hasRoom(bytes: number): boolean {
     const waiting = this.#carrier.bufferedAmount;
     return waiting === 0 || waiting + bytes <= HIGH_WATER_BYTES;
@@ -70,6 +89,16 @@ export class Lane {
       this.lose(`the channel took no more: ${error instanceof Error ? error.message : String(error)}`);
       return false;
     }
+  }
+
+  /** Hands over a piece of a frame. */
+  handFrame(chunk: Bytes): boolean {
+    this.#handed++;
+    return this.hand(chunk);
+  }
+
+  acknowledge(): void {
+    this.say(this.#user.acknowledgement(this.#received));
   }
 
   /** Hands over one of the link's own words. */
@@ -95,11 +124,20 @@ export class Lane {
     try {
       const chunk = parseChunk(message);
       if (chunk.type === "hello") this.#greet(chunk);
-      else this.#user.onChunk(this, chunk);
+      else {
+        if (chunk.type === "frame") this.#received++;
+        if (chunk.type === "ack") this.#takeArrived(chunk.chunks);
+        this.#user.onChunk(this, chunk);
+      }
     } catch (error) {
       if (!(error instanceof ChunkError)) throw error;
       this.#user.onDamage(error.message);
     }
+  }
+
+  #takeArrived(chunks: number): void {
+    if (chunks > this.#handed) throw new ChunkError(`${chunks} pieces arrived of ${this.#handed}`);
+    this.#arrived = chunks;
   }
 
   /** Answers the first hello: the other side may not have been listening when ours was sent. */
@@ -118,6 +156,6 @@ export class Lane {
       return;
     }
     this.#silent++;
-    this.say(this.#user.heartbeat());
+    this.acknowledge();
   }
 }

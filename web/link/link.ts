@@ -30,6 +30,10 @@ const GOODBYE_MS = 1000;
 const ACK_MS = 200;
 const ACK_BYTES = 2 * 1024 * 1024;
 const ACK_FRAMES = 128;
+/** When nothing waits to be sent, a chunk that has not arrived after this long goes over another lane as well. */
+const RESCUE_MS = 500;
+/** Chunks that a lane takes from others until it hears of their arrival. */
+const RESCUE_CHUNKS = 3;
 
 /** What a link counts its own bytes as: hello, acknowledgements, goodbye, and frames that are not Tributary's. */
 const OWN_PURPOSE = "link";
@@ -123,9 +127,9 @@ export class Link {
   /** What lanes need of this link. */
   readonly #user: LaneUser = {
     greeting: () => helloChunk({ due: this.#joiner.due, kept: this.#outbox.kept }),
-    heartbeat: () => this.#ack(),
+    acknowledgement: (received) => this.#ack(received),
     onReady: (_, hello) => this.#welcome(hello),
-    onChunk: (_, chunk) => this.#take(chunk),
+    onChunk: (lane, chunk) => this.#take(lane, chunk),
     onRoom: () => this.#pump(),
     onOwnBytes: (bytes) => this.#options.onBytes(OWN_PURPOSE, bytes),
     onLost: (lane, reason) => this.#loseLane(lane, reason),
@@ -148,17 +152,19 @@ export class Link {
     this.#pump();
   }
 
-  #take(chunk: Exclude<Chunk, Hello>): void {
+  #take(lane: Lane, chunk: Exclude<Chunk, Hello>): void {
     if (this.#state === "closed") return;
-    if (chunk.type === "frame") this.#takeFrame(chunk);
+    if (chunk.type === "frame") this.#takeFrame(lane, chunk);
     else if (chunk.type === "ack") this.#takeAck(chunk);
     else this.#farewell = chunk;
     // Other lanes may still bring frames from before the goodbye.
     if (this.#farewell && this.#farewell.frames === this.#joiner.due) this.#obeyFarewell(this.#farewell);
   }
 
-  #takeFrame(chunk: FrameChunk): void {
+  #takeFrame(lane: Lane, chunk: FrameChunk): void {
     const frames = this.#joiner.accept(chunk);
+    // Where there is a choice of lanes, the sender has to know how each of them fares.
+    if (this.#lanes.size > 1) lane.acknowledge();
     this.#owedBytes += chunk.payload.length;
     this.#owedFrames += frames.length;
     // Before frames are delivered: whoever takes one may close the link.
@@ -182,31 +188,50 @@ export class Link {
     this.#pump();
   }
 
-  #ack(): Bytes {
+  #ack(received: number): Bytes {
     clearTimeout(this.#ackTimer);
     this.#ackTimer = undefined;
     this.#owedBytes = 0;
     this.#owedFrames = 0;
-    return ackChunk({ due: this.#joiner.due, lanes: this.#tuner.wanted });
+    return ackChunk({ due: this.#joiner.due, lanes: this.#tuner.wanted, chunks: received });
   }
 
   /** On the lane with the least before it. */
   #sayAck(): void {
-    this.#roomiest(this.#ready())?.say(this.#ack());
+    this.#roomiest(this.#ready())?.acknowledge();
   }
 
   #pump(): void {
     if (this.#state !== "open") return;
-    for (;;) {
-      const length = this.#outbox.nextLength;
-      const lane = this.#roomiest(this.#ready().slice(0, this.wantedLanes));
-      if (length === 0 || !lane?.hasRoom(length)) break;
-      const { chunk, frame } = this.#outbox.take(lane)!;
-      if (!lane.hand(chunk)) continue;
-      this.#handedBytes += chunk.length;
-      this.#options.onBytes(frameKind(frame) ?? OWN_PURPOSE, chunk.length);
+    for (let length; (length = this.#outbox.nextLength) > 0;) {
+      const room = this.#usable().filter((lane) => lane.hasRoom(length!));
+      const lane = this.#roomiest(room);
+      if (!lane) break;
+      this.#handFrame(lane, this.#outbox.take(lane, performance.now())!);
     }
-    if (this.#outbox.nextLength > 0) this.#sample();
+    this.#sample();
+  }
+
+  #handFrame(lane: Lane, { chunk, frame }: { chunk: Bytes; frame: ArrayBuffer }): void {
+    if (!lane.handFrame(chunk)) return;
+    this.#handedBytes += chunk.length;
+    this.#options.onBytes(frameKind(frame) ?? OWN_PURPOSE, chunk.length);
+  }
+
+  /** A lane may stall for seconds after losses: others that have nothing to do send what it has as well. */
+  #rescue(): void {
+    const now = performance.now();
+    for (const lane of this.#usable()) {
+      for (let taken; lane.underWay < RESCUE_CHUNKS && lane.ready;) {
+        taken = this.#outbox.rescue(lane, now - RESCUE_MS, now);
+        if (!taken) return;
+        this.#handFrame(lane, taken);
+      }
+    }
+  }
+
+  #usable(): Lane[] {
+    return this.#ready().slice(0, this.wantedLanes);
   }
 
   /** Lanes for frames: through the relay only when there is no other. */
@@ -218,14 +243,14 @@ export class Link {
 
   #roomiest(lanes: readonly Lane[]): Lane | undefined {
     return lanes.reduce<Lane | undefined>(
-      (best, lane) => (best && best.bufferedAmount <= lane.bufferedAmount ? best : lane),
+      (best, lane) => (best && best.underWay <= lane.underWay ? best : lane),
       undefined,
     );
   }
 
-  /** Watches how fast lanes empty, as long as frames wait for room. */
+  /** Watches how fast lanes empty and whether one stalls, as long as frames are under way. */
   #sample(): void {
-    if (this.#sampling || this.#options.mostLanes === 1) return;
+    if (this.#sampling || this.#options.mostLanes === 1 || this.#outbox.idle) return;
     let time = performance.now();
     let sent = this.#sentBytes();
     this.#sampling = setInterval(() => {
@@ -235,7 +260,8 @@ export class Link {
       const before = this.#tuner.wanted;
       this.#tuner.add({ ms: now - time, bytes: sentNow - sent, busy, lanes: ready });
       [time, sent] = [now, sentNow];
-      if (!busy) {
+      if (!busy) this.#rescue();
+      if (this.#outbox.idle) {
         clearInterval(this.#sampling);
         this.#sampling = undefined;
       }

@@ -20,11 +20,26 @@ interface Outgoing<Lane> {
   readonly onHanded: () => void;
   /** Chunks handed to a lane so far: always the first ones. */
   handed: number;
-  /** The lane that has each of them. */
-  readonly lanes: (Lane | undefined)[];
+  /** Where each of them went. */
+  readonly places: (Placed<Lane> | undefined)[];
 }
 
-export class Outbox<Lane> {
+/** What the outbox has to know of a lane. */
+export interface Carrying {
+  /** The number that the next chunk gets there. */
+  readonly place: number;
+  /** Whether the chunk of that number is known to have arrived. */
+  hasBrought(place: number): boolean;
+}
+
+interface Placed<Lane> {
+  readonly lane: Lane;
+  readonly place: number;
+  /** When it went out. */
+  readonly time: number;
+}
+
+export class Outbox<Lane extends Carrying> {
   /** In order: unacknowledged, of which the last may be under way, then those that wait for their turn. */
   readonly #frames: Outgoing<Lane>[] = [];
   /** Chunks to be sent again. */
@@ -41,8 +56,13 @@ export class Outbox<Lane> {
 
   /** Frames wholly handed to lanes, counted from the beginning of the link. */
   get handed(): number {
-    const { length } = this.#frames.filter(({ lanes, handed }) => handed === lanes.length);
+    const { length } = this.#frames.filter(({ places, handed }) => handed === places.length);
     return (this.kept + length) >>> 0;
+  }
+
+  /** Whether everything is acknowledged. */
+  get idle(): boolean {
+    return this.#frames.length === 0;
   }
 
   /** Adds a frame behind the others; it must not be changed any more. `onHanded`: its last chunk has gone out. */
@@ -51,8 +71,8 @@ export class Outbox<Lane> {
     if (byteLength > MAX_TOTAL_BYTES) {
       throw new ChunkError(`frame of ${byteLength} bytes is over the limit of ${MAX_TOTAL_BYTES}`);
     }
-    const lanes = Array.from<Lane | undefined>({ length: chunkCount(byteLength) });
-    this.#frames.push({ sequence: this.#next, frame, onHanded, handed: 0, lanes });
+    const places = Array.from<undefined>({ length: chunkCount(byteLength) });
+    this.#frames.push({ sequence: this.#next, frame, onHanded, handed: 0, places });
     this.#next = nextSequence(this.#next);
   }
 
@@ -65,23 +85,39 @@ export class Outbox<Lane> {
   }
 
   /** The next message, which is `lane`'s from now on, and the frame it is of. */
-  take(lane: Lane): { chunk: Bytes; frame: ArrayBuffer } | undefined {
+  take(lane: Lane, now: number): { chunk: Bytes; frame: ArrayBuffer } | undefined {
     const lost = this.#lost.shift();
     const frame = lost?.frame ?? this.#current();
     if (!frame) return undefined;
     const index = lost?.index ?? frame.handed;
     const chunk = frameChunk(frame.sequence, frame.frame, index, lost !== undefined);
-    frame.lanes[index] = lane;
+    frame.places[index] = { lane, place: lane.place, time: now };
     if (!lost) this.#hand(frame);
     return { chunk, frame: frame.frame };
+  }
+
+  /**
+   * Takes from another lane the first chunk that went out before `before` and is not known to have arrived: `lane`,
+   * which has nothing to do, sends it as well.
+   */
+  rescue(lane: Lane, before: number, now: number): { chunk: Bytes; frame: ArrayBuffer } | undefined {
+    for (const { sequence, frame, places } of this.#frames.slice(0, this.#begun)) {
+      const index = places.findIndex(
+        (at) => at && at.lane !== lane && at.time < before && !at.lane.hasBrought(at.place),
+      );
+      if (index < 0) continue;
+      places[index] = { lane, place: lane.place, time: now };
+      return { chunk: frameChunk(sequence, frame, index, true), frame };
+    }
+    return undefined;
   }
 
   /** `lane` is gone, and what it had may not have arrived. */
   lose(lane: Lane): void {
     const lost = this.#frames.flatMap((frame) =>
-      frame.lanes.flatMap((owner, index) => (owner === lane ? [{ frame, index }] : [])),
+      frame.places.flatMap((at, index) => (at?.lane === lane ? [{ frame, index }] : [])),
     );
-    for (const { frame, index } of lost) frame.lanes[index] = undefined;
+    for (const { frame, index } of lost) frame.places[index] = undefined;
     this.#lost = [...this.#lost, ...lost].sort(
       (a, b) => distance(this.kept, a.frame.sequence) - distance(this.kept, b.frame.sequence),
     );
@@ -94,7 +130,7 @@ export class Outbox<Lane> {
     const count = distance(kept, due);
     if (
       count > this.#begun ||
-      this.#frames.slice(0, count).some(({ lanes, handed }) => handed < lanes.length)
+      this.#frames.slice(0, count).some(({ places, handed }) => handed < places.length)
     ) {
       throw new ChunkError(`frame ${due} is due there, which was not reached here`);
     }
@@ -106,7 +142,7 @@ export class Outbox<Lane> {
   /** The frame whose chunks go out now: it is begun only while the other side has room for it. */
   #current(): Outgoing<Lane> | undefined {
     const last = this.#frames[this.#begun - 1];
-    if (last && last.handed < last.lanes.length) return last;
+    if (last && last.handed < last.places.length) return last;
     const frame = this.#frames[this.#begun];
     if (!frame || this.#begun === 0) return frame;
     const fits = this.#begunBytes + frame.frame.byteLength <= WINDOW_BYTES && this.#begun < WINDOW_FRAMES;
@@ -119,7 +155,7 @@ export class Outbox<Lane> {
       this.#begunBytes += frame.frame.byteLength;
     }
     frame.handed++;
-    if (frame.handed === frame.lanes.length) frame.onHanded();
+    if (frame.handed === frame.places.length) frame.onHanded();
   }
 }
 

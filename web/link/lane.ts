@@ -13,6 +13,8 @@ const SILENT_HEARTBEATS = 4;
 export interface LaneUser {
   greeting(): Bytes;
   acknowledgement(received: number): Bytes;
+  /** A piece of a frame, handed over at `sent`, has arrived. */
+  onArrived(sent: number): void;
   /** The other side is ready for frames on this lane. @throws ChunkError if it cannot be the right one */
   onReady(lane: Lane, hello: Hello): void;
   /** @throws ChunkError if no link would have sent it */
@@ -38,6 +40,8 @@ export class Lane {
   #handed = 0;
   #arrived = 0;
   #received = 0;
+  /** Those under way. */
+  readonly #underWay: { readonly bytes: number; readonly sent: number }[] = [];
 
   /** @param carrier fresh: this lane becomes its only user */
   constructor(carrier: Carrier, user: LaneUser) {
@@ -59,9 +63,14 @@ export class Lane {
     return this.#carrier.bufferedAmount;
   }
 
-  /** Pieces of frames that went out and are not known to have arrived. */
+  /** Bytes of frames that went out and are not known to have arrived. */
   get underWay(): number {
-    return this.#handed - this.#arrived;
+    return this.#underWay.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  /** What a message would have to wait for. */
+  get load(): number {
+    return Math.max(this.underWay, this.bufferedAmount);
   }
 
   /** Whether piece number `place`, as `handFrame` counted it, is known to have arrived. */
@@ -94,6 +103,7 @@ export class Lane {
   /** Hands over a piece of a frame. */
   handFrame(chunk: Bytes): boolean {
     this.#handed++;
+    this.#underWay.push({ bytes: chunk.length, sent: performance.now() });
     return this.hand(chunk);
   }
 
@@ -137,7 +147,9 @@ export class Lane {
 
   #takeArrived(chunks: number): void {
     if (chunks > this.#handed) throw new ChunkError(`${chunks} pieces arrived of ${this.#handed}`);
-    this.#arrived = chunks;
+    const arrived = this.#underWay.splice(0, Math.max(0, chunks - this.#arrived));
+    this.#arrived = Math.max(chunks, this.#arrived);
+    for (const { sent } of arrived) this.#user.onArrived(sent);
   }
 
   /** Answers the first hello: the other side may not have been listening when ours was sent. */

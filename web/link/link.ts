@@ -21,6 +21,7 @@ import { FrameJoiner, WINDOW_FRAMES } from "./frame-joiner.ts";
 import { Lane, type LaneUser } from "./lane.ts";
 import { LaneTuner, SAMPLE_MS } from "./lane-tuner.ts";
 import { Outbox } from "./outbox.ts";
+import { Window } from "./window.ts";
 
 /** A link that was open and has no lane for this long is broken. */
 export const MEND_MS = 20_000;
@@ -32,8 +33,8 @@ const ACK_BYTES = 2 * 1024 * 1024;
 const ACK_FRAMES = 128;
 /** When nothing waits to be sent, a chunk that has not arrived after this long goes over another lane as well. */
 const RESCUE_MS = 500;
-/** Chunks that a lane takes from others until it hears of their arrival. */
-const RESCUE_CHUNKS = 3;
+/** What a lane takes from others until it hears of its arrival. */
+const RESCUE_BYTES = 128 * 1024;
 
 /** What a link counts its own bytes as: hello, acknowledgements, goodbye, and frames that are not Tributary's. */
 const OWN_PURPOSE = "link";
@@ -58,6 +59,9 @@ export class Link {
   readonly #joiner = new FrameJoiner();
   readonly #outbox = new Outbox<Lane>();
   readonly #tuner: LaneTuner;
+  readonly #window = new Window();
+  /** Whether frames wait for the window. */
+  #full = false;
   /** In the order in which they came. */
   readonly #lanes = new Set<Lane>();
   #state: "connecting" | "open" | "closed" = "connecting";
@@ -128,6 +132,7 @@ export class Link {
   readonly #user: LaneUser = {
     greeting: () => helloChunk({ due: this.#joiner.due, kept: this.#outbox.kept }),
     acknowledgement: (received) => this.#ack(received),
+    onArrived: (sent) => this.#window.arrived(sent, performance.now(), this.#full),
     onReady: (_, hello) => this.#welcome(hello),
     onChunk: (lane, chunk) => this.#take(lane, chunk),
     onRoom: () => this.#pump(),
@@ -163,8 +168,7 @@ export class Link {
 
   #takeFrame(lane: Lane, chunk: FrameChunk): void {
     const frames = this.#joiner.accept(chunk);
-    // Where there is a choice of lanes, the sender has to know how each of them fares.
-    if (this.#lanes.size > 1) lane.acknowledge();
+    if (this.#isWide) lane.acknowledge();
     this.#owedBytes += chunk.payload.length;
     this.#owedFrames += frames.length;
     // Before frames are delivered: whoever takes one may close the link.
@@ -204,9 +208,10 @@ export class Link {
   #pump(): void {
     if (this.#state !== "open") return;
     for (let length; (length = this.#outbox.nextLength) > 0;) {
-      const room = this.#usable().filter((lane) => lane.hasRoom(length!));
-      const lane = this.#roomiest(room);
-      if (!lane) break;
+      const usable = this.#usable();
+      const lane = this.#roomiest(usable.filter((lane) => lane.hasRoom(length!)));
+      this.#full = this.#isWide && inNetwork(usable) + length > this.#window.bytes;
+      if (!lane || this.#full) break;
       this.#handFrame(lane, this.#outbox.take(lane, performance.now())!);
     }
     this.#sample();
@@ -222,12 +227,17 @@ export class Link {
   #rescue(): void {
     const now = performance.now();
     for (const lane of this.#usable()) {
-      for (let taken; lane.underWay < RESCUE_CHUNKS && lane.ready;) {
+      for (let taken; lane.underWay < RESCUE_BYTES && lane.ready;) {
         taken = this.#outbox.rescue(lane, now - RESCUE_MS, now);
         if (!taken) return;
         this.#handFrame(lane, taken);
       }
     }
+  }
+
+  /** Whether lanes say what they brought: over a wide path, that tells how much it holds. */
+  get #isWide(): boolean {
+    return this.#options.mostLanes > 1;
   }
 
   #usable(): Lane[] {
@@ -243,14 +253,14 @@ export class Link {
 
   #roomiest(lanes: readonly Lane[]): Lane | undefined {
     return lanes.reduce<Lane | undefined>(
-      (best, lane) => (best && best.underWay <= lane.underWay ? best : lane),
+      (best, lane) => (best && best.load <= lane.load ? best : lane),
       undefined,
     );
   }
 
   /** Watches how fast lanes empty and whether one stalls, as long as frames are under way. */
   #sample(): void {
-    if (this.#sampling || this.#options.mostLanes === 1 || this.#outbox.idle) return;
+    if (this.#sampling || !this.#isWide || this.#outbox.idle) return;
     let time = performance.now();
     let sent = this.#sentBytes();
     this.#sampling = setInterval(() => {
@@ -340,4 +350,9 @@ export class Link {
     this.#lanes.delete(lane);
     lane.close();
   }
+}
+
+/** Bytes that have left the browser's buffers and have not arrived. */
+function inNetwork(lanes: readonly Lane[]): number {
+  return lanes.reduce((sum, lane) => sum + Math.max(0, lane.underWay - lane.bufferedAmount), 0);
 }

@@ -8,7 +8,8 @@ import { chromium, type Browser, type Page } from "playwright";
 import { z } from "zod";
 import { requireBrowser } from "../../../server/browser.ts";
 import { CHROMIUM_FLAGS } from "../../../server/chromium-flags.ts";
-import { UserError } from "../../../server/errors.ts";
+import { EXIT, UserError } from "../../../server/errors.ts";
+import { interrupted } from "../../../server/interrupt.ts";
 import { describeMachine } from "../machine.ts";
 import { emulate, loopback, type Place } from "./emulator.ts";
 import type { LinkOptions } from "./options.ts";
@@ -50,13 +51,16 @@ export async function benchLink(options: LinkOptions, say: (line: string) => voi
       ),
     );
     await connect(a, b);
+    const ending = interrupted().then(() => {
+      throw new UserError("interrupted", EXIT.interrupted);
+    });
     return {
       command: "link",
       runtime: `Chromium ${browsers[0]!.version()}`,
       ...describeMachine(),
       network: options.network,
       bytes: BYTES,
-      rows: await transfers(a, options, say),
+      rows: await Promise.race([transfers(a, options, say), ending]),
     };
   } finally {
     for (const end of ends.toReversed()) await end();

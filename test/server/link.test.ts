@@ -138,6 +138,23 @@ describe("a link", () => {
     expect(b.closed).toEqual([]);
   });
 
+  test("has another lane send as well what one that stalls does not bring", async () => {
+    const [a, b] = linked({ mostLanes: 8 }, 2);
+    for (const carrier of b.carriers) carrier.send(ackChunk({ due: 0, lanes: 2, chunks: 0 }));
+    flush(b);
+    await a.link.send(numbered(0, 4 * CHUNK_PAYLOAD_BYTES));
+    a.carriers[1]!.deliver();
+    for (let i = 0; i < 8; i++) {
+      b.carriers[1]!.deliver();
+      await vi.advanceTimersByTimeAsync(250);
+      a.carriers[1]!.deliver();
+    }
+    expect(numbers(b)).toEqual([0]);
+    a.carriers[0]!.deliver(); // what comes at last is known
+    flush(a, b);
+    expect([numbers(b), b.closed]).toEqual([[0], []]);
+  });
+
   test("leaves the relay when there is a direct lane, and loses nothing", async () => {
     const [a, b] = [end(), end()];
     const [relay] = join(a, b, true);

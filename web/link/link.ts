@@ -229,7 +229,7 @@ export class Link {
     for (const lane of this.#usable()) {
       for (let taken; lane.underWay < RESCUE_BYTES && lane.ready;) {
         taken = this.#outbox.rescue(lane, now - RESCUE_MS, now);
-        if (!taken) return;
+        if (!taken) break;
         this.#handFrame(lane, taken);
       }
     }

@@ -10,8 +10,6 @@ const STEP_BYTES = 64 * 1024;
 /** Against the shortest time a chunk took: below, the window grows; above, it shrinks. */
 const EMPTY = 1.5;
 const FULL = 2;
-/** The shortest time is believed a little less with each round: paths change. */
-const FORGET = 1.005;
 
 export class Window {
   #bytes = LEAST_BYTES;
@@ -34,6 +32,5 @@ export class Window {
     this.#changed = now;
     if (full && took < EMPTY * this.#shortest) this.#bytes = Math.min(MOST_BYTES, this.#bytes + STEP_BYTES);
     else if (took > FULL * this.#shortest) this.#bytes = Math.max(LEAST_BYTES, (this.#bytes * 7) / 8);
-    this.#shortest *= FORGET;
   }
 }

@@ -31,8 +31,10 @@ const GOODBYE_MS = 1000;
 const ACK_MS = 200;
 const ACK_BYTES = 2 * 1024 * 1024;
 const ACK_FRAMES = 128;
-/** When nothing waits to be sent, a chunk that has not arrived after this long goes over another lane as well. */
+/** When nothing waits to be sent, a chunk that has not arrived after this long goes over another lane as well... */
 const RESCUE_MS = 500;
+/** ...or, on a slow path, after this many times what a chunk takes at least. */
+const RESCUE_TIMES = 4;
 /** What a lane takes from others until it hears of its arrival. */
 const RESCUE_BYTES = 128 * 1024;
 
@@ -223,12 +225,17 @@ export class Link {
     this.#options.onBytes(frameKind(frame) ?? OWN_PURPOSE, chunk.length);
   }
 
-  /** A lane may stall for seconds after losses: others that have nothing to do send what it has as well. */
+  /**
+   * A lane may stall for seconds after losses: others that have nothing to do, spare
+   * ones too, send what it has as well.
+   */
   #rescue(): void {
     const now = performance.now();
-    for (const lane of this.#usable()) {
+    const { shortest } = this.#window;
+    const before = now - (shortest === Infinity ? RESCUE_MS : Math.max(RESCUE_MS, RESCUE_TIMES * shortest));
+    for (const lane of this.#ready()) {
       for (let taken; lane.underWay < RESCUE_BYTES && lane.ready;) {
-        taken = this.#outbox.rescue(lane, now - RESCUE_MS, now);
+        taken = this.#outbox.rescue(lane, before, now);
         if (!taken) break;
         this.#handFrame(lane, taken);
       }

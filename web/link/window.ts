@@ -21,6 +21,11 @@ export class Window {
     return this.#bytes;
   }
 
+  /** The least time in which a chunk arrived, ms. */
+  get shortest(): number {
+    return this.#shortest;
+  }
+
   /**
    * A chunk that was handed to its lane at `sent` (ms) is known at `now` to have arrived. `full`: frames had to wait
    * for the window.

@@ -67,7 +67,7 @@ export const RoundsConfig = z
     bits: z.literal([32, 16, 8, 4, 2], "bits must be 2, 4, 8, 16 or 32"),
     outerLr: positive,
     outerMomentum: z.number().min(0).lt(1),
-    /** Share of a site's own values that it keeps when an exchange takes effect. */
+    /** Share of a site's own values that it keeps when an exchange takes effect; 0 with 2 bits. */
     merge: z.number().min(0).lt(1),
   })
   .refine((s) => s.fragments <= s.inner, {
@@ -77,6 +77,10 @@ export const RoundsConfig = z
   .refine((s) => s.overlap === 0 || s.overlap < Math.floor(s.inner / s.fragments), {
     message: "overlap must be less than inner / fragments: one exchange at a time is under way",
     path: ["overlap"],
+  })
+  .refine((s) => s.bits !== 2 || s.merge === 0, {
+    message: "merge must be 0 with 2 bits: a site keeps all that it has not said anyway",
+    path: ["merge"],
   });
 export type RoundsConfig = z.infer<typeof RoundsConfig>;
 

@@ -1,27 +1,26 @@
 // The outer optimizer of strategy `rounds` (DiLoCo, Douillard et al., 2023, arXiv 2311.08105): what all sites agree
 // on, and how it moves by the mean of the sites' pseudo-gradients.
-// Its state is the same in every site, bit for bit: each applies the same decoded mean, in arithmetic that JavaScript
-// defines to the last bit. So no site's loss takes it along.
-// Not here: when a fragment is exchanged (core/plan/rounds.ts), the links, what a GPU holds (web/worker/rounds.ts).
+// Anchor and momentum are the same in every site, bit for bit: each applies the same decoded mean, in arithmetic that
+// JavaScript defines to the last bit. So no site's loss takes them along.
+// Not here: when a fragment is exchanged (core/plan/rounds.ts), the links, what a GPU holds (web/worker/outer-loop.ts).
 import type { RoundsConfig } from "../model/config.ts";
 import type { Segment } from "../model/parameters.ts";
 import type { Codec } from "./codec.ts";
 import { commonSegments, type Holding } from "./holdings.ts";
-import { sumAcrossSites } from "./sum-across-sites.ts";
+import { gatherAcrossSites, sumAcrossSites } from "./sum-across-sites.ts";
 import type { SegmentTransport } from "./transport.ts";
 
-/** Arrays of the outer state, each [segment.end - segment.start]. */
-export const OUTER_ARRAYS = ["anchor", "momentum", "unsaidTerms", "unsaidSums"] as const;
-export type OuterArray = (typeof OUTER_ARRAYS)[number];
-
-/** Bits a value of a pseudo-gradient, as configurations say it. */
-export const ROUNDS_CODECS: Readonly<Record<RoundsConfig["bits"], Codec>> = {
+/** How a value of a pseudo-gradient is encoded, by its bits in configurations. */
+const CODEC_OF: Readonly<Record<RoundsConfig["bits"], Codec>> = {
   32: "f32",
   16: "f16",
   8: "int8",
   4: "int4",
   2: "topk",
 };
+
+/** Of the last exchange, whose result is the model: at least this. */
+const LAST_BITS = 8;
 
 export interface OuterOptions {
   readonly strategy: Pick<RoundsConfig, "bits" | "outerLr" | "outerMomentum">;
@@ -47,9 +46,13 @@ export class OuterState {
   readonly anchor: Float32Array<ArrayBuffer>;
   /** Of Nesterov's method. */
   readonly momentum: Float32Array<ArrayBuffer>;
-  /** Error feedback: what encoding has left unsaid of this site's pseudo-gradients, and of the means it takes. */
-  readonly unsaidTerms: Float32Array<ArrayBuffer>;
+  /** What encoding has left unsaid of the means that this worker takes; where only the largest are sent, nothing. */
   readonly unsaidSums: Float32Array<ArrayBuffer>;
+  /**
+   * What encoding has left unsaid of this site's pseudo-gradients, to be said the next time; where only the largest are
+   * sent, by how much the site's own values change when the exchange takes effect.
+   */
+  readonly carried: Float32Array<ArrayBuffer>;
 
   /** All zero, for a stage that owns `segment`. */
   constructor(segment: Segment) {
@@ -57,12 +60,15 @@ export class OuterState {
     this.segment = segment;
     this.anchor = new Float32Array(size);
     this.momentum = new Float32Array(size);
-    this.unsaidTerms = new Float32Array(size);
+    this.carried = new Float32Array(size);
     this.unsaidSums = new Float32Array(size);
   }
 
   /** A view of one of the arrays. */
-  part(array: OuterArray, { start, end }: Segment): Float32Array<ArrayBuffer> {
+  part(
+    array: "anchor" | "momentum" | "carried" | "unsaidSums",
+    { start, end }: Segment,
+  ): Float32Array<ArrayBuffer> {
     return this[array].subarray(start - this.segment.start, end - this.segment.start);
   }
 
@@ -72,39 +78,75 @@ export class OuterState {
    * @throws RangeError when the mean is not finite; the anchor has not moved then
    */
   async exchange(
-    { segment, local, tokens, last }: Contribution,
-    { strategy, sites, worker }: OuterOptions,
+    contribution: Contribution,
+    options: OuterOptions,
     transport: SegmentTransport,
   ): Promise<void> {
+    const { segment, local, last } = contribution;
+    const { strategy } = options;
     const gradient = this.part("anchor", segment).slice();
     for (let i = 0; i < gradient.length; i++) gradient[i] = gradient[i]! - local[i]!;
-    const codec = ROUNDS_CODECS[last ? (Math.max(8, strategy.bits) as RoundsConfig["bits"]) : strategy.bits];
-    await Promise.all(
-      commonSegments(sites, segment).map((piece) => {
-        const feedback = { terms: this.part("unsaidTerms", piece), sums: this.part("unsaidSums", piece) };
-        const values = gradient.subarray(piece.start - segment.start, piece.end - segment.start);
-        return sumAcrossSites(sites, worker, piece, values, { codec, weight: tokens, feedback }, transport);
-      }),
-    );
-    if (!gradient.every(Number.isFinite)) {
+    const sparse = strategy.bits === 2;
+    // What was carried is in the site's own values: it is not to be said twice.
+    if (sparse) this.part("carried", segment).fill(0);
+    const bits = last && strategy.bits < LAST_BITS ? LAST_BITS : strategy.bits;
+    const mean = await this.#mean(gradient, CODEC_OF[bits], contribution, options, transport);
+    if (!mean.every(Number.isFinite)) {
       throw new RangeError("the mean pseudo-gradient is not finite: lower optimizer.lr or strategy.outerLr");
     }
-    const anchor = this.part("anchor", segment);
-    if (last) {
-      for (let i = 0; i < anchor.length; i++) anchor[i] = anchor[i]! - gradient[i]!;
-      return;
-    }
-    const momentum = this.part("momentum", segment);
-    const { outerLr, outerMomentum } = strategy;
-    for (let i = 0; i < anchor.length; i++) {
-      momentum[i] = outerMomentum * momentum[i]! + gradient[i]!;
-      anchor[i] = anchor[i]! - outerLr * (gradient[i]! + outerMomentum * momentum[i]!);
+    this.#move(segment, mean, last ? { outerLr: 1, outerMomentum: 0 } : strategy);
+    if (sparse && !last) {
+      const [anchor, carried] = [this.part("anchor", segment), this.part("carried", segment)];
+      for (let i = 0; i < carried.length; i++) carried[i] = anchor[i]! - carried[i]! - local[i]!;
     }
   }
 
-  /** In place: the share `keep` of the site's own values, the rest of the anchor's. */
-  merge(segment: Segment, local: Float32Array, keep: number): void {
+  /**
+   * An exchange takes effect on the site's own values, in place. They keep the share `keep`, the rest is the anchor's;
+   * where only the largest are sent, they keep what has not been said, and all that came after the exchange began.
+   */
+  merge(segment: Segment, local: Float32Array, keep: number | "unsaid"): void {
+    if (keep === "unsaid") {
+      const carried = this.part("carried", segment);
+      for (let i = 0; i < local.length; i++) local[i] = local[i]! + carried[i]!;
+      return;
+    }
     const anchor = this.part("anchor", segment);
     for (let i = 0; i < local.length; i++) local[i] = keep * local[i]! + (1 - keep) * anchor[i]!;
+  }
+
+  async #mean(
+    gradient: Float32Array<ArrayBuffer>,
+    codec: Codec,
+    { segment, tokens: weight }: Contribution,
+    { sites, worker }: OuterOptions,
+    transport: SegmentTransport,
+  ): Promise<Float32Array> {
+    await Promise.all(
+      commonSegments(sites, segment).map(async (piece) => {
+        const values = gradient.subarray(piece.start - segment.start, piece.end - segment.start);
+        const carried = this.part("carried", piece);
+        if (codec === "topk") {
+          const terms = { codec, weight, unsaid: carried };
+          values.set(await gatherAcrossSites(sites, worker, piece, values, terms, transport));
+        } else {
+          const feedback = { terms: carried, sums: this.part("unsaidSums", piece) };
+          await sumAcrossSites(sites, worker, piece, values, { codec, weight, feedback }, transport);
+        }
+      }),
+    );
+    return gradient;
+  }
+
+  #move(
+    segment: Segment,
+    mean: Float32Array,
+    { outerLr, outerMomentum }: Pick<RoundsConfig, "outerLr" | "outerMomentum">,
+  ): void {
+    const [anchor, momentum] = [this.part("anchor", segment), this.part("momentum", segment)];
+    for (let i = 0; i < anchor.length; i++) {
+      momentum[i] = outerMomentum * momentum[i]! + mean[i]!;
+      anchor[i] = anchor[i]! - outerLr * (mean[i]! + outerMomentum * momentum[i]!);
+    }
   }
 }

@@ -1,5 +1,6 @@
-// One segment of the canonical space, summed or averaged over sites: reduce-scatter, then all-gather. Each site takes
-// the sum of one part and tells the others, encoded once, so that all go on with the same bits.
+// One segment of the canonical space, summed or averaged over sites, so that all go on with the same bits. Reduce-scatter,
+// then all-gather: each site takes the sum of one part and tells the others, encoded once. Or, for terms of which most is
+// zero, an all-gather alone: each site tells all others its term, and all take the same mean.
 // Not here: what comes before and after inside a site (hierarchy.ts, outer.ts).
 import type { Segment } from "../model/parameters.ts";
 import { share } from "../plan/partition.ts";
@@ -84,6 +85,47 @@ export async function sumAcrossSites(
       values.set(await transport.receive(owner, "result", at), first);
     }),
   );
+}
+
+/**
+ * The mean over sites of what each says of its values, weighted by `weight`. Every lead worker that holds the segment
+ * calls this. The means are the same everywhere to the last bit: JavaScript's arithmetic is, and terms are taken in the
+ * order of `sites`.
+ *
+ * @param unsaid is set to what this site's encoding leaves out
+ */
+export async function gatherAcrossSites(
+  sites: readonly Holding[][],
+  worker: string,
+  { start, end }: Segment,
+  values: Float32Array,
+  {
+    codec,
+    weight,
+    unsaid,
+  }: { readonly codec: Codec; readonly weight: number; readonly unsaid: Float32Array },
+  transport: SegmentTransport,
+): Promise<Float32Array> {
+  const owners = sites.map((holdings) => overlaps(holdings, { start, end })[0]!.worker);
+  unsaid.fill(0);
+  const own = encodeWithFeedback(codec, values, unsaid);
+  for (const owner of owners.filter((owner) => owner !== worker)) {
+    transport.send(owner, "reduce", start, own);
+    transport.send(owner, "weight", start, encoded("f32", Float32Array.of(weight)));
+  }
+  const [terms, weights] = await Promise.all([
+    Promise.all(
+      owners.map((owner) => (owner === worker ? decoded(own) : transport.receive(owner, "reduce", start))),
+    ),
+    Promise.all(
+      owners.map(async (owner) =>
+        owner === worker ? weight : (await transport.receive(owner, "weight", start))[0]!,
+      ),
+    ),
+  ]);
+  const mean = new Float32Array(end - start);
+  setWeightedMean(mean, terms, weights);
+  return mean;
 }
 
 /** Without a residual, what the encoding leaves out is forgotten. */

@@ -19,6 +19,8 @@ class Sites {
   readonly outer: Map<string, OuterState>;
   readonly #strategy: RoundsConfig;
   readonly #random: Random;
+  /** Anchors before the latest exchange. */
+  readonly #began = new Map<string, Float32Array>();
 
   constructor(workers: number[], strategy: RoundsConfig, seed = 1) {
     const sites = workers.map(
@@ -45,6 +47,7 @@ class Sites {
   /** `pseudo`: each site's pseudo-gradient, [space.size]. */
   async exchange(pseudo: Float32Array[], tokens = pseudo.map(() => 1), last = false): Promise<void> {
     const { transport } = memoryNetwork(this.plan);
+    for (const [worker, { anchor }] of this.outer) this.#began.set(worker, anchor.slice());
     await Promise.all(
       this.holdings.flatMap((holdings, s) =>
         holdings.map(({ worker, segment }) => {
@@ -55,6 +58,20 @@ class Sites {
         }),
       ),
     );
+  }
+
+  /** Each site's values after an exchange that it came to with `pseudo` has taken effect, [space.size]. */
+  locals(pseudo: Float32Array[]): Float32Array[] {
+    return this.holdings.map((holdings, s) => {
+      const whole = new Float32Array(space.size);
+      for (const { worker, segment } of holdings) {
+        const outer = this.outer.get(worker)!;
+        const local = this.#began.get(worker)!.map((value, i) => value - pseudo[s]![segment.start + i]!);
+        outer.merge(segment, local, "unsaid");
+        whole.set(local, segment.start);
+      }
+      return whole;
+    });
   }
 
   noise(): Float32Array[] {
@@ -134,6 +151,44 @@ describe("an outer step", () => {
     a![7] = NaN;
     await expect(sites.exchange([a!, b!])).rejects.toThrow(/not finite: lower/);
     expect(sites.anchors()[0]!.every((value) => value === 0)).toBe(true);
+  });
+});
+
+describe("where only the largest are sent", () => {
+  const strategy = roundsStrategy({ bits: 2, outerLr: 1, outerMomentum: 0, merge: 0 });
+
+  test("what is not said stays with the site: the mean of the sites' values is what it was", async () => {
+    const sites = new Sites([1, 2], strategy);
+    const [a, b] = sites.noise();
+    await sites.exchange([a!, b!], [1, 3]);
+    const merged = sites.locals([a!, b!]);
+    const anchors = sites.anchors();
+    expect(anchors[1]).toEqual(anchors[0]);
+    let moved = 0;
+    for (let i = 0; i < space.size; i++) {
+      const before = -(a![i]! + 3 * b![i]!) / 4;
+      const after = (merged[0]![i]! + 3 * merged[1]![i]!) / 4;
+      expect(Math.abs(after - before)).toBeLessThan(1e-6);
+      if (Math.abs(merged[0]![i]! + a![i]!) > 1e-6) moved++;
+    }
+    // Of each site 1 in 64, of small tensors a little more.
+    expect(moved).toBeGreaterThan(space.size / 64);
+    expect(moved).toBeLessThan(space.size / 16);
+  });
+
+  test("again and again, sites come to the same values", async () => {
+    const sites = new Sites([1, 1], strategy);
+    let pseudo = sites.noise();
+    const apart = () =>
+      pseudo[0]!.reduce((most, value, i) => Math.max(most, Math.abs(value - pseudo[1]![i]!)), 0);
+    const before = apart();
+    for (let round = 0; round < 300; round++) {
+      await sites.exchange(pseudo);
+      const merged = sites.locals(pseudo);
+      const anchors = sites.anchors();
+      pseudo = merged.map((local, s) => local.map((value, i) => anchors[s]![i]! - value));
+    }
+    expect(apart()).toBeLessThan(before / 4);
   });
 });
 

@@ -83,7 +83,7 @@ export class OuterLoop {
     const ends = Promise.all(fragments.map((fragment) => this.#underWay.get(fragment)));
     await this.#parts.meter.waitForExchange(ends);
     for (const fragment of fragments) this.#underWay.delete(fragment);
-    await this.#takeEffect(this.#parts.outer, step, fragments, last ? 0 : this.#parts.strategy.merge);
+    await this.#takeEffect(this.#parts.outer, step, fragments, last ? 0 : this.#keep);
     return this.#hashes(this.#parts.outer, fragments);
   }
 
@@ -111,8 +111,13 @@ export class OuterLoop {
     await Promise.all(this.#underWay.values());
   }
 
-  /** `keep`: share of the site's own values that stays. */
-  async #takeEffect(outer: OuterState, step: number, fragments: readonly number[], keep: number) {
+  get #keep(): number | "unsaid" {
+    const { bits, merge } = this.#parts.strategy;
+    return bits === 2 ? "unsaid" : merge;
+  }
+
+  /** `keep`: see `OuterState.merge`. */
+  async #takeEffect(outer: OuterState, step: number, fragments: readonly number[], keep: number | "unsaid") {
     const { stage, channel } = this.#parts;
     const segments = fragments.flatMap((fragment) => this.#segments(fragment));
     const local = split(await stage.read("parameters", segments), segments);

@@ -37,7 +37,7 @@ const OWN = "site/";
 /** `shared`: the same in every site. */
 const OUTER = [
   { what: "momentum", prefix: "outer.momentum/", shared: true },
-  { what: "unsaidTerms", prefix: "outer.unsaid.terms/", shared: false },
+  { what: "carried", prefix: "outer.carried/", shared: false },
   { what: "unsaidSums", prefix: "outer.unsaid.sums/", shared: false },
 ] as const;
 

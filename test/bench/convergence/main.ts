@@ -28,8 +28,10 @@ for (const one of EXPERIMENTS.filter(({ name }) => name.includes(wanted))) {
 }
 process.exit(0);
 
-function isOf(result: Result, { name, sites, seed }: Experiment): boolean {
-  return result.name === name && result.sites === sites && result.seed === seed;
+/** The same configuration to the letter: what has been changed is run again. */
+function isOf(result: Result, { name, sites, seed, config }: Experiment): boolean {
+  const same = result.name === name && result.sites === sites && result.seed === seed;
+  return same && JSON.stringify(result.config) === JSON.stringify(config);
 }
 
 async function run({ name, sites, seed, config }: Experiment): Promise<Result> {

@@ -1,6 +1,6 @@
 // AdamW (Loshchilov and Hutter, ICLR 2019) over a flat range of SIZE parameters, and the squared norm of a
-// gradient. Weight decay is decoupled and holds where a bit says so: bit b of decay[w] is for the 64 elements
-// from (32 w + b) * 64 on (tensors are aligned to 64 elements).
+// gradient. Weight decay is decoupled and holds where a bit says so: bit b of decay[w] is for the 128 elements
+// from (32 w + b) * 128 on (tensors are aligned to 128 elements).
 
 override SIZE: u32;
 
@@ -33,7 +33,7 @@ fn adamw(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grou
   let square = update.beta2 * v[i] + (1.0 - update.beta2) * g * g;
   m[i] = mean;
   v[i] = square;
-  let decays = f32((decay[i / 2048] >> (i / 64 % 32)) & 1);
+  let decays = f32((decay[i / 4096] >> (i / 128 % 32)) & 1);
   let p = parameters[i];
   parameters[i] = p - update.lr *
     (update.weight_decay * decays * p + mean * update.correction1 / (sqrt(square * update.correction2) + update.eps));

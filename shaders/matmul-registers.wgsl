@@ -16,9 +16,10 @@ const ROWS = 8u;
 const QUADS = 2u;
 const ROW_GROUPS = 16u;
 
-alias Stored = vec4f;
-@group(0) @binding(0) var<storage, read> a: array<Stored>;
-@group(0) @binding(1) var<storage, read> b: array<Stored>;
+alias StoredA = vec4f;
+alias StoredB = vec4f;
+@group(0) @binding(0) var<storage, read> a: array<StoredA>;
+@group(0) @binding(1) var<storage, read> b: array<StoredB>;
 
 @compute @workgroup_size(4 * ROW_GROUPS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {

@@ -14,9 +14,10 @@ const DEPTH = 16u;
 const TILE_M = SIDE * ROWS;
 const TILE_N = SIDE * QUADS * 4u;
 
-alias Stored = vec4f;
-@group(0) @binding(0) var<storage, read> a: array<Stored>;
-@group(0) @binding(1) var<storage, read> b: array<Stored>;
+alias StoredA = vec4f;
+alias StoredB = vec4f;
+@group(0) @binding(0) var<storage, read> a: array<StoredA>;
+@group(0) @binding(1) var<storage, read> b: array<StoredB>;
 
 // [DEPTH][TILE_M / 4] and [DEPTH][TILE_N / 4]: row k holds quads of op(A)'s rows, and of op(B)'s columns.
 var<workgroup> tile_a: array<vec4f, DEPTH * TILE_M / 4>;

@@ -108,6 +108,8 @@ export const RunConfig = z
     strategy: StrategyConfig,
     activations: z.enum(PLAIN_CODECS),
     recompute: z.boolean().default(false),
+    /** What matrix products read the weights as, on GPUs that can; everything else of them is f32. */
+    weights: z.enum(["f32", "f16"]).default("f32"),
     stages: z.union([z.literal("auto"), count], "use 'auto' or a whole number of stages"),
     checkpointEvery: count,
     sampleEvery: count,

@@ -6,10 +6,10 @@ import type { ModelConfig } from "./config.ts";
 import { hashText, Random } from "../random.ts";
 
 /**
- * Tensors start at a multiple of this many elements (256 bytes), so that each can be bound on its own; those that
- * one product multiplies with (query, key, value; gate, up) follow each other without a gap.
+ * Tensors start at a multiple of this many elements (256 bytes of f16), so that each can be bound on its own; those
+ * that one product multiplies with (query, key, value; gate, up) follow each other without a gap.
  */
-export const TENSOR_ALIGNMENT = 64;
+export const TENSOR_ALIGNMENT = 128;
 
 /** A half-open range of elements [start, end) in the canonical flat space. */
 export interface Segment {

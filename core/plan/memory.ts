@@ -24,12 +24,14 @@ export interface StageSpec {
   readonly slots: number;
   /** Keep only the input of each block, and make the rest again in its backward. */
   readonly recompute: boolean;
+  /** f16: matrix products read a copy of the weights in half precision. A GPU without shader-f16 keeps to f32. */
+  readonly weights: RunConfig["weights"];
   readonly optimizer: Pick<OptimizerConfig, "beta1" | "beta2" | "eps" | "weightDecay">;
 }
 
 /** What stage `stage` of a replica holds of a run. */
 export function stageSpecOf(
-  { model, microbatch, recompute, optimizer }: RunConfig,
+  { model, microbatch, recompute, weights, optimizer }: RunConfig,
   { stages, microbatches }: Replica,
   stage: number,
 ): StageSpec {
@@ -43,6 +45,7 @@ export function stageSpecOf(
     microbatch,
     slots: inFlight(stage, stages.length, microbatches.length) + reading,
     recompute,
+    weights,
     optimizer: { beta1, beta2, eps, weightDecay },
   };
 }
@@ -89,7 +92,7 @@ export function arrayOf(name: string): string {
 }
 
 export function planMemory(spec: StageSpec): MemoryPlan {
-  const { model, range, microbatch: B, slots, recompute } = spec;
+  const { model, range, microbatch: B, slots, recompute, weights } = spec;
   const { width: C, hidden: F, heads: H, vocab: V, context: T } = model;
   const R = B * T;
   const { start, end } = ownedSegment(parameterSpace(model), range);
@@ -102,11 +105,13 @@ export function planMemory(spec: StageSpec): MemoryPlan {
   };
   const flat = end - start;
   floats({ parameters: flat, gradient: flat, m: flat, v: flat });
+  if (weights === "f16") floats({ halves: flat / 2 });
   floats({ decay: Math.ceil(flat / TENSOR_ALIGNMENT / 32), update: 8 });
   floats({ partials: Math.ceil(flat / WINDOW_ALIGNMENT) * NORM_PARTS, losses: R });
   if (borrowsEmbedding(model, range)) {
     const size = Math.ceil((V * C) / TENSOR_ALIGNMENT) * TENSOR_ALIGNMENT;
     floats({ borrowed: size, borrowedGradient: size });
+    if (weights === "f16") floats({ borrowedHalves: size / 2 });
   }
   // The gradient of the head's borrowed copy of a tied embedding, on its way to the embedding's own.
   if (model.tied && range.embed && !range.head) floats({ lent: V * C });

@@ -30,6 +30,9 @@ async function plan(clusterPath: string, configPath: string, { json = false }: {
   for (const [worker, bytes] of Object.entries(memory)) {
     console.log(`${worker} needs ${formatBytes(bytes)} of GPU memory`);
   }
+  if (config.weights === "f16") {
+    console.log("that is with weights in f16: a GPU without shader-f16 has no copy of them, and needs less");
+  }
 }
 
 /** Bytes of GPU memory by worker. */

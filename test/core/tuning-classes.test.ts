@@ -23,6 +23,7 @@ function spec(first = 0, last = 2) {
     microbatch: 2,
     slots: 3,
     recompute: false,
+    weights: "f32" as const,
     optimizer,
   };
 }

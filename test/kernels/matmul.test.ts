@@ -5,7 +5,7 @@ import { matmul as reference } from "../../core/model/reference/matmul.ts";
 import { swiglu, swigluBackward } from "../../core/model/reference/swiglu.ts";
 import { Random } from "../../core/random.ts";
 import { matmul, type MatmulVariant, type Product } from "../../web/engine/matmul.ts";
-import { expectClose, uniformSingle } from "../fixtures/arrays.ts";
+import { expectClose, packHalves, uniformHalf, uniformSingle } from "../fixtures/arrays.ts";
 import { gpu } from "./device.ts";
 import { runOperations, unset } from "./run-operations.ts";
 
@@ -127,6 +127,29 @@ describe.each(VARIANTS)("%s", (_, variant) => {
     expectClose(results.act, swiglu(gate, up), { relative: 5e-6 });
     expectClose(results.again, swiglu(gate, up), { relative: 5e-6 });
     expectClose(results.dhidden, sideBySide(dGate, dUp), { relative: 5e-6 });
+  });
+});
+
+describe.each(VARIANTS)("%s, one operand or both in f16 (where the GPU has shader-f16)", (_, variant) => {
+  const runs =
+    gpu.device.features.has("shader-f16") && (variant.kind === "tiled" || !variant.shares || hasSubgroups);
+  test.runIf(runs).each(["nt", "nn"] as const)("%s: what is computed is what is stored", async (layout) => {
+    const [M, N, K] = [33, 68, 44];
+    const product: Product = { layout, M, N, K };
+    const random = new Random(5);
+    const a = uniformHalf(random, M * K);
+    const b = uniformHalf(random, K * N);
+    const expected = reference(a, b, { M, N, K, transposeB: layout === "nt" });
+    const arrays = { a, halfA: packHalves(a), halfB: packHalves(b), mixed: unset(M * N), both: unset(M * N) };
+    const results = await runOperations(arrays, ({ a, halfA, halfB, mixed, both }) => {
+      const b = { ...halfB, halves: true };
+      return [
+        matmul(variant, product, a, b, { kind: "store", c: mixed }),
+        matmul(variant, product, { ...halfA, halves: true }, b, { kind: "store", c: both }),
+      ];
+    });
+    expectClose(results.mixed, expected, TOLERANCE);
+    expectClose(results.both, expected, TOLERANCE);
   });
 });
 

@@ -8,7 +8,7 @@ import { expectClose, uniformSingle } from "../fixtures/arrays.ts";
 import { runOperations, unset } from "./run-operations.ts";
 
 /** Elements that share a bit that says whether they decay, and those that share a word of such bits. */
-const PER_BIT = 64;
+const PER_BIT = 128;
 const PER_WORD = 32 * PER_BIT;
 
 describe.each([1, 64, 1009, 3 * PER_WORD + 5])("AdamW over %i parameters", (size) => {

@@ -36,11 +36,12 @@ describe("preprocess", () => {
   });
 
   test("half precision is what is stored, not what is computed with", () => {
-    const source = lines("alias Stored = vec4f;", "var<private> sum: vec4f;");
-    expect(inHalves(source)).toBe(lines("alias Stored = vec4h;", "var<private> sum: vec4f;", "enable f16;"));
-    expect(() => inHalves("var<private> sum: vec4f;")).toThrow(
-      new PreprocessError("there is no line 'alias Stored = vec4f;'"),
+    const source = lines("alias A = vec4f;", "alias B = vec4f;", "var<private> sum: vec4f;");
+    expect(inHalves(source, ["B"])).toBe(
+      lines("alias A = vec4f;", "alias B = vec4h;", "var<private> sum: vec4f;", "enable f16;"),
     );
+    expect(inHalves(source, ["A", "B"])).toContain(lines("alias A = vec4h;", "alias B = vec4h;"));
+    expect(() => inHalves(source, ["C"])).toThrow(new PreprocessError("there is no line 'alias C = vec4f;'"));
   });
 
   test("says which mark cannot be followed", () => {

@@ -4,6 +4,7 @@ import { parameterSpace, TENSOR_ALIGNMENT } from "../../core/model/parameters.ts
 import { Random } from "../../core/random.ts";
 import { DoesNotFit, type Gpu } from "../../web/engine/device.ts";
 import { stageBytes, WINDOW_ALIGNMENT } from "../../core/plan/memory.ts";
+import { stageOn } from "../../web/engine/memory.ts";
 import { Stage } from "../../web/engine/stage.ts";
 import { expectClose, uniformSingle } from "../fixtures/arrays.ts";
 import { smallModel } from "../fixtures/models.ts";
@@ -42,16 +43,29 @@ beforeEach(() => {
 
 describe("stageBytes", () => {
   test.each([
-    ["whole", false, 0, 3],
-    ["first", true, 0, 1],
-    ["middle", false, 1, 2],
-    ["last, with a borrowed embedding", true, 2, 3],
-  ] as const)("is what is allocated: %s", async (_, tied, first, last) => {
-    const spec = specOf(smallModel({ layers: 3, tied }), { first, last, microbatch: 2, slots: 3 });
-    const stage = await Stage.create(watched, spec);
-    expect(made.reduce((bytes, { size }) => bytes + size, 0)).toBe(stageBytes(spec));
-    stage.destroy();
-  });
+    ["whole", false, 0, 3, "f32"],
+    ["first", true, 0, 1, "f32"],
+    ["middle", false, 1, 2, "f16"],
+    ["last, with a borrowed embedding", true, 2, 3, "f32"],
+    ["last, with a borrowed embedding", true, 2, 3, "f16"],
+  ] as const)(
+    "is what is allocated: %s, tied %s, blocks %i-%i, weights %s",
+    async (_, tied, first, last, weights) => {
+      const model = smallModel({ layers: 3, tied });
+      const spec = stageOn(gpu.device, specOf(model, { first, last, microbatch: 2, slots: 3, weights }));
+      const stage = await Stage.create(watched, spec);
+      expect(made.reduce((bytes, { size }) => bytes + size, 0)).toBe(stageBytes(spec));
+      stage.destroy();
+    },
+  );
+});
+
+test("weights in f16 take a copy of half the parameters' size, where the GPU has f16", () => {
+  const [single, half] = (["f32", "f16"] as const).map((weights) => specOf(smallModel(), { weights }));
+  const bytes = stageBytes(single);
+  expect(stageBytes(half)).toBe(bytes + 2 * parameterSpace(smallModel()).size);
+  const lacksHalves = { features: new Set(["subgroups"]) } as unknown as GPUDevice;
+  expect(stageBytes(stageOn(lacksHalves, half))).toBe(bytes);
 });
 
 test("a step allocates nothing", async () => {
@@ -102,7 +116,7 @@ describe("what does not fit is refused, with what to do", () => {
 
 test("parameters over several bindings: norm and optimizer cover every window", async () => {
   // About 2.3 windows of the smallest size there is.
-  const model = smallModel({ layers: 1, width: 128, hidden: 640, vocab: 11 });
+  const model = smallModel({ layers: 2, width: 128, hidden: 640, vocab: 11 });
   limits = { maxStorageBufferBindingSize: WINDOW_ALIGNMENT * 4 };
   const stage = await Stage.create(watched, specOf(model));
   const { size, tensors } = parameterSpace(model);

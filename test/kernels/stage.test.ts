@@ -8,6 +8,7 @@ import { chunkRows, stageBytes } from "../../core/plan/memory.ts";
 import { Random } from "../../core/random.ts";
 import { expectClose } from "../fixtures/arrays.ts";
 import { randomParameters, smallModel } from "../fixtures/models.ts";
+import { gpu } from "./device.ts";
 import { filledStage, microbatchOf, optimizer, specOf } from "./stages.ts";
 
 /** Of the loss, and of gradients and logits by their largest value. */
@@ -94,6 +95,35 @@ test("with recompute the gradient has the same bits, and takes less memory", asy
   const bytes = (recompute: boolean) =>
     stageBytes(specOf({ ...model, layers: 30, context: 512 }, { microbatch: 4, recompute }));
   expect(bytes(true)).toBeLessThan(bytes(false) / 2);
+});
+
+test("weights in f16: close to f32, and the masters stay f32; the same bits as f32 where the GPU lacks f16", async () => {
+  const model = smallModel({ layers: 2, width: 32, hidden: 48, context: 9, tied: true });
+  const parameters = randomParameters(model, new Random(3));
+  const { inputs, targets } = microbatchOf(model, 2, new Random(4));
+  const results = [];
+  for (const weights of ["f32", "f16"] as const) {
+    const stage = await filledStage(specOf(model, { microbatch: 2, weights }), parameters);
+    const losses = [];
+    for (let step = 1; step <= 3; step++) {
+      stage.zero();
+      stage.setTokens(0, inputs, targets);
+      stage.forward(0);
+      stage.backward(0);
+      losses.push(await stage.lossSum());
+      stage.apply({ step, scale: 1 / (2 * model.context), lr: 0.01 });
+    }
+    results.push({ losses, parameters: await stage.read("parameters") });
+    stage.destroy();
+  }
+  const [single, half] = results;
+  if (gpu.device.features.has("shader-f16")) {
+    expect(half.losses).not.toEqual(single.losses);
+    expectClose(half.losses, single.losses, { relative: 1e-3 });
+    expectClose(half.parameters, single.parameters, { relative: 0.02 });
+  } else {
+    expect(half).toEqual(single);
+  }
 });
 
 test("a vocabulary whose logits take more than one chunk of rows", async () => {

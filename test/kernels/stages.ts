@@ -14,9 +14,16 @@ export const optimizer = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 
 /** Blocks [first, last) of the model, by default all. */
 export function specOf(
   model: ModelConfig,
-  { first = 0, last = model.layers, microbatch = 1, slots = 1, recompute = false } = {},
+  {
+    first = 0,
+    last = model.layers,
+    microbatch = 1,
+    slots = 1,
+    recompute = false,
+    weights = "f32" as StageSpec["weights"],
+  } = {},
 ): StageSpec {
-  return { model, range: stageRange(model, first, last), microbatch, slots, recompute, optimizer };
+  return { model, range: stageRange(model, first, last), microbatch, slots, recompute, weights, optimizer };
 }
 
 /** A stage that holds its share of `parameters`, the flat canonical space. */

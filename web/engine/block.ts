@@ -19,7 +19,8 @@ const GATE_UP = ["mlp.gate_proj", "mlp.up_proj"] as const;
 export interface BlockBuffers {
   readonly scratch: (name: string) => Binding;
   readonly saved: (name: string) => Binding;
-  /** From the first tensor named to the last. */
+  readonly gain: (name: string) => Binding;
+  /** As products read them, from the first tensor named to the last. */
   readonly weight: (first: string, last?: string) => Binding;
   readonly gradient: (first: string, last?: string) => Binding;
   /** The residual stream after this block. */
@@ -62,7 +63,7 @@ export function blockAgain(
   buffers: BlockBuffers,
   tuning: Tuning,
 ): Operation[] {
-  const { scratch, saved, weight } = buffers;
+  const { scratch, saved, gain, weight } = buffers;
   const { R, C, F, W, eps, heads, rotation } = shapes(model, microbatch);
   const normed = scratch("normed");
   const linear = (x: Binding, w: Binding, N: number, K: number, epilogue: Epilogue) => {
@@ -70,7 +71,7 @@ export function blockAgain(
     return multiply(tuning, product, x, w, epilogue);
   };
   return [
-    norm(tuning.row, { R, C }, eps, saved("x"), weight("input_layernorm"), normed),
+    norm(tuning.row, { R, C }, eps, saved("x"), gain("input_layernorm"), normed),
     ...linear(normed, weight(...QKV), W, C, { kind: "store", c: saved("qkv") }),
     rope(rotation, saved("qkv"), scratch("turns"), 1),
     attention(tuning.attention(heads.D), heads, {
@@ -83,7 +84,7 @@ export function blockAgain(
       c: saved("middle"),
       residual: saved("x"),
     }),
-    norm(tuning.row, { R, C }, eps, saved("middle"), weight("post_attention_layernorm"), normed),
+    norm(tuning.row, { R, C }, eps, saved("middle"), gain("post_attention_layernorm"), normed),
     ...linear(normed, weight(...GATE_UP), 2 * F, C, {
       kind: "swiglu",
       c: saved("hidden"),
@@ -99,7 +100,7 @@ export function blockBackward(
   buffers: BlockBuffers,
   tuning: Tuning,
 ): Operation[] {
-  const { scratch, saved, weight, gradient } = buffers;
+  const { scratch, saved, gain, weight, gradient } = buffers;
   const { R, C, F, W, eps, heads, rotation } = shapes(model, microbatch);
   const stream = scratch("stream");
   const normed = scratch("normed");
@@ -121,7 +122,7 @@ export function blockBackward(
       tuning.row,
       { R, C },
       eps,
-      { x, gain: weight(name), dy: dNormed, dx: stream, dgain: gradient(name), scales: scratch("scales") },
+      { x, gain: gain(name), dy: dNormed, dx: stream, dgain: gradient(name), scales: scratch("scales") },
       true,
     );
   return [
@@ -132,7 +133,7 @@ export function blockBackward(
       hidden: saved("hidden"),
     }),
     ...weightGradient(stream, scratch("act"), gradient("mlp.down_proj"), C, F),
-    norm(tuning.row, { R, C }, eps, saved("middle"), weight("post_attention_layernorm"), normed),
+    norm(tuning.row, { R, C }, eps, saved("middle"), gain("post_attention_layernorm"), normed),
     ...weightGradient(dhidden, normed, gradient(...GATE_UP), 2 * F, C),
     ...inputGradient(dhidden, weight(...GATE_UP), 2 * F, C, { kind: "store", c: dNormed }),
     ...normGradient(saved("middle"), "post_attention_layernorm"),
@@ -148,7 +149,7 @@ export function blockBackward(
       dqkv,
     }),
     rope(rotation, dqkv, scratch("turns"), -1),
-    norm(tuning.row, { R, C }, eps, saved("x"), weight("input_layernorm"), normed),
+    norm(tuning.row, { R, C }, eps, saved("x"), gain("input_layernorm"), normed),
     ...weightGradient(dqkv, normed, gradient(...QKV), W, C),
     ...inputGradient(dqkv, weight(...QKV), W, C, { kind: "store", c: dNormed }),
     ...normGradient(saved("x"), "input_layernorm"),

@@ -16,7 +16,7 @@ export interface HeadBuffers {
   readonly targets: Binding;
   readonly gain: Binding;
   readonly gainGradient: Binding;
-  /** Output projection [V,C]: the head's own, the stage's embedding, or its borrowed copy. */
+  /** Output projection [V,C] as products read it: the head's own, the stage's embedding, or its borrowed copy. */
   readonly projection: Binding;
   readonly projectionGradient: Binding;
 }

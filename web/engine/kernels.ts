@@ -71,8 +71,8 @@ export interface Kernel {
   readonly consts?: Readonly<Record<string, number>>;
   /** Files in shaders/parts that supply functions which the kernel's own file leaves open. */
   readonly parts?: readonly PartFile[];
-  /** Reads its `Stored` arrays as f16. */
-  readonly halves?: boolean;
+  /** Names of its aliases whose arrays hold f16. */
+  readonly halves?: readonly string[];
 }
 
 /** A shader that does not compile: a bug, said with line, column and source. */
@@ -154,10 +154,12 @@ export function sourceOf({
   file,
   consts = {},
   parts = [],
-  halves,
+  halves = [],
 }: Omit<Kernel, "entry" | "overrides">): string {
   const own = preprocess(SOURCES[file], consts);
-  const source = [halves ? inHalves(own) : own, ...parts.map((part) => PARTS[part])].join("\n");
+  const source = [halves.length > 0 ? inHalves(own, halves) : own, ...parts.map((part) => PARTS[part])].join(
+    "\n",
+  );
   const enables = source.match(/^enable \w+;$/gm) ?? [];
   return enables.join(" ") + source.replace(/^enable \w+;$/gm, "");
 }

@@ -56,13 +56,13 @@ function checkShape({ layout, N, K }: Product): void {
     throw new Error(`an ${layout} product needs ${layout === "nt" ? "K" : "N"} in fours: ${inFours}`);
 }
 
+/** A and B may each be in f16; sums and what becomes of them are f32. */
 export function matmul(
   variant: MatmulVariant,
   product: Product,
   a: Binding,
   b: Binding,
   epilogue: Epilogue,
-  { halves = false } = {},
 ): Operation {
   checkShape(product);
   const { layout, M, N, K } = product;
@@ -87,7 +87,7 @@ export function matmul(
       ...(finish === "finish-swiglu" ? [] : (["by-quads"] as const)),
       ...(variant.kind === "tiled" ? [] : ([variant.shares ? "quad" : "alone"] as const)),
     ],
-    halves,
+    halves: [...(a.halves ? ["StoredA"] : []), ...(b.halves ? ["StoredB"] : [])],
   };
   // A gate's quads and its values' are paired, in eights: both halves are rounded up to fours of quads.
   const paired = finish === "finish-swiglu" ? 8 * Math.ceil(columns / 8) : columns;

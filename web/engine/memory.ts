@@ -1,8 +1,16 @@
 // Allocates the buffers of a stage, and says which of the GPU's limits is in the way where it cannot.
 // Not here: which there are and how large (core/plan/memory.ts).
 import type { Tensor } from "../../core/model/parameters.ts";
-import type { MemoryPlan } from "../../core/plan/memory.ts";
+import type { MemoryPlan, StageSpec } from "../../core/plan/memory.ts";
 import { DoesNotFit } from "./device.ts";
+
+/** The stage as this GPU does it: without f16 in shaders, products read its weights in f32. */
+export function stageOn(device: GPUDevice, spec: StageSpec): StageSpec {
+  return device.features.has("shader-f16") ? spec : { ...spec, weights: "f32" };
+}
+
+/** Bound a tensor at a time (checkTensors), and in windows by the optimizer; all else is bound whole. */
+const BOUND_IN_PARTS = ["parameters", "halves", "gradient", "m", "v"];
 
 /** @throws DoesNotFit when a tensor is too large for kernels to read at once */
 export function checkTensors(device: GPUDevice, tensors: Iterable<Tensor>): void {
@@ -23,9 +31,7 @@ export function allocate(device: GPUDevice, plan: MemoryPlan, usage: number): Ma
   for (const [name, bytes] of plan) {
     if (bytes > maxBufferSize)
       throw DoesNotFit.overLimit(`the buffer '${name}'`, bytes, "maxBufferSize", maxBufferSize);
-    // Parameters are bound a tensor at a time (checkTensors) and the optimizer works in windows; the rest is bound
-    // whole.
-    const boundWhole = usage & GPUBufferUsage.STORAGE && !["parameters", "gradient", "m", "v"].includes(name);
+    const boundWhole = usage & GPUBufferUsage.STORAGE && !BOUND_IN_PARTS.includes(name);
     if (boundWhole && bytes > maxStorageBufferBindingSize) {
       throw DoesNotFit.overLimit(
         `the buffer '${name}'`,

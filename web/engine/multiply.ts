@@ -3,7 +3,7 @@
 import { inFours } from "../../core/plan/memory.ts";
 import { matmul, type Epilogue, type Product } from "./matmul.ts";
 import { sumParts } from "./operations.ts";
-import type { Binding, Operation } from "./program.ts";
+import type { Binding, Operation, Stretch } from "./program.ts";
 import type { Tuning } from "./tuning.ts";
 
 /** Slices start at a multiple of this many rows: then every array's slice starts where a binding may. */
@@ -16,7 +16,7 @@ export function multiply(
   a: Binding,
   b: Binding,
   epilogue: Epilogue,
-  idle?: Required<Binding>,
+  idle?: Stretch,
 ): Operation[] {
   const slices = Math.ceil((2 * product.M * product.N * product.K) / tuning.longestDispatch);
   if (slices > 1) return sliced(tuning, product, a, b, epilogue, slices);
@@ -49,11 +49,11 @@ function sliced(
   const operations: Operation[] = [];
   for (let first = 0; first < across; first += longest) {
     const rows = Math.min(longest, across - first);
-    const part = (binding: Binding, width: number): Binding => ({
-      buffer: binding.buffer,
-      offset: (binding.offset ?? 0) + first * inFours(width) * 4,
-      size: rows * inFours(width) * 4,
-    });
+    const part = (binding: Binding, width: number): Binding => {
+      const rowBytes = inFours(width) * (binding.halves ? 2 : 4);
+      const offset = (binding.offset ?? 0) + first * rowBytes;
+      return { ...binding, offset, size: rows * rowBytes };
+    };
     const slice = layout === "tn" ? { ...product, K: rows } : { ...product, M: rows };
     const [partA, partB, partEpilogue] =
       layout === "tn"

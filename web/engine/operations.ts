@@ -171,6 +171,15 @@ export function sumParts(parts: number, size: number, x: Binding, y: Binding): O
   };
 }
 
+/** `halves`: x in f16; shaders/elementwise.wgsl says what becomes of values that f16 has not. */
+export function toHalves(size: number, x: Binding, halves: Binding): Operation {
+  return {
+    kernel: { file: "elementwise", entry: "to_halves", overrides: { SIZE: size } },
+    bindings: { 0: x, 2: halves },
+    workgroups: flat(Math.ceil(size / 2)),
+  };
+}
+
 export function adamw(
   size: number,
   buffers: Record<"gradient" | "update" | "decay" | "parameters" | "m" | "v", Binding>,

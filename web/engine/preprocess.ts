@@ -1,7 +1,7 @@
 // The little that WGSL has no words for: sizes of private arrays that depend on the model, storage in half
 // precision, and unrolled loops. It only rewrites marked forms of line:
 //   const NAME = 16u;                                   the value is replaced
-//   alias Stored = vec4f;                               vec4h for half precision
+//   alias NAME = vec4f;                                 vec4h for half precision
 //   for (var i = 0u; i < LIMIT; i++) { // unroll        the loop is written out; LIMIT is a const or a number,
 //   for (var i = 0u; i < LIMIT; i += 4) { // unroll     and so is the step
 
@@ -20,11 +20,13 @@ export function preprocess(source: string, consts: Readonly<Record<string, numbe
   return unroll(specialised.split("\n"), constsOf(specialised)).join("\n");
 }
 
-/** The file with its arrays of type Stored in half precision; arithmetic stays in f32. */
-export function inHalves(source: string): string {
-  const halves = source.replace("alias Stored = vec4f;", "alias Stored = vec4h;");
-  if (halves === source) throw new PreprocessError("there is no line 'alias Stored = vec4f;'");
-  return `${halves}\nenable f16;`;
+/** The file with its arrays of the types named in half precision; arithmetic stays in f32. */
+export function inHalves(source: string, aliases: readonly string[]): string {
+  return aliases.reduce((text, name) => {
+    const line = `alias ${name} = vec4f;`;
+    if (!text.includes(line)) throw new PreprocessError(`there is no line '${line}'`);
+    return text.replace(line, `alias ${name} = vec4h;`);
+  }, `${source}\nenable f16;`);
 }
 
 const MARKED_LOOP = /^\s*for \(var (\w+) = 0u; \1 < (\w+); \1(?:\+\+| \+= (\d+))\) \{ \/\/ unroll$/;

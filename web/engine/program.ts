@@ -5,6 +5,14 @@ export interface Binding {
   readonly buffer: GPUBuffer;
   readonly offset?: number;
   readonly size?: number;
+  /** Its values are f16: for kernels that can read them so. */
+  readonly halves?: boolean;
+}
+
+/** Of a known extent, in bytes. */
+export interface Stretch extends Binding {
+  readonly offset: number;
+  readonly size: number;
 }
 
 /** One dispatch as it is written down: its kernel, what is bound where, and how many workgroups. */

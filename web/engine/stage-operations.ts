@@ -12,8 +12,8 @@ import {
 import { arrayOf, NORM_PARTS, WINDOW_ALIGNMENT, type StageSpec } from "../../core/plan/memory.ts";
 import { blockAgain, blockBackward, blockForward, type BlockBuffers } from "./block.ts";
 import { headLoss, headLossAndGradient, rowLogits, type HeadBuffers } from "./head.ts";
-import { accumulate, adamw, embedding, embeddingBackward, squaredNorm } from "./operations.ts";
-import type { Binding, Operation } from "./program.ts";
+import { accumulate, adamw, embedding, embeddingBackward, squaredNorm, toHalves } from "./operations.ts";
+import type { Binding, Operation, Stretch } from "./program.ts";
 import type { Tuning } from "./tuning.ts";
 
 export interface StageMemory {
@@ -100,6 +100,20 @@ export class StageOperations {
     );
   }
 
+  /** Renews what products read of the weights, where that is a copy in f16. */
+  renewHalves(): Operation[] {
+    const operations = this.windows().map(({ first, count }) => {
+      const parameters = this.#part("parameters", first, count);
+      return toHalves(count, parameters, this.#inHalves(parameters));
+    });
+    const { model, range } = this.#spec;
+    if (borrowsEmbedding(model, range)) {
+      const [borrowed, halves] = [this.#whole("borrowed"), this.#whole("borrowedHalves")];
+      operations.push(toHalves(model.vocab * model.width, borrowed, halves));
+    }
+    return operations;
+  }
+
   /** Squared norm of the owned gradient, in NORM_PARTS parts a window. */
   squaredNorm(): Operation[] {
     return this.windows().map(({ first, count }, i) =>
@@ -133,19 +147,34 @@ export class StageOperations {
     return { buffer: this.#buffers.get(arrayOf(name))! };
   }
 
-  #part(name: string, first: number, count: number): Binding {
+  #part(name: string, first: number, count: number): Stretch {
     return { buffer: this.#buffers.get(name)!, offset: first * 4, size: count * 4 };
   }
 
-  #parameter(first: string, last = first): Binding {
+  #parameter(first: string, last = first): Stretch {
     return this.#tensorsFrom("parameters", first, last);
+  }
+
+  /** As products read it. */
+  #weight(first: string, last = first): Binding {
+    const parameter = this.#parameter(first, last);
+    return this.#readsHalves ? this.#inHalves(parameter) : parameter;
+  }
+
+  /** The same stretch of the parameters' copy in f16. */
+  #inHalves({ offset, size }: Stretch): Stretch {
+    return { buffer: this.#buffers.get("halves")!, offset: offset / 2, size: size / 2, halves: true };
+  }
+
+  get #readsHalves(): boolean {
+    return this.#spec.weights === "f16";
   }
 
   #gradientOf(first: string, last = first): Binding {
     return this.#tensorsFrom("gradient", first, last);
   }
 
-  #tensorsFrom(buffer: string, first: string, last: string): Binding {
+  #tensorsFrom(buffer: string, first: string, last: string): Stretch {
     const { offset } = this.#tensors.get(first)!;
     const end = this.#tensors.get(last)!;
     return this.#part(buffer, offset - this.#segment.start, end.offset + end.size - offset);
@@ -161,7 +190,8 @@ export class StageOperations {
         const kept = saved === "x" || !this.#spec.recompute;
         return this.#whole(kept ? `slot${slot}.block${block}.${saved}` : `again.${saved}`);
       },
-      weight: (first, last) => this.#parameter(...names(first, last)),
+      gain: (gain) => this.#parameter(name(gain)),
+      weight: (first, last) => this.#weight(...names(first, last)),
       gradient: (first, last) => this.#gradientOf(...names(first, last)),
       output: this.#whole(isLast ? `slot${slot}.y` : `slot${slot}.block${block + 1}.x`),
     };
@@ -171,13 +201,15 @@ export class StageOperations {
     const { model, range } = this.#spec;
     const borrowed = borrowsEmbedding(model, range);
     const projection = model.tied ? EMBEDDING : HEAD;
+    const lent = (): Binding =>
+      this.#readsHalves ? { ...this.#whole("borrowedHalves"), halves: true } : this.#whole("borrowed");
     return {
       scratch: (name) => this.#whole(name),
       x: this.#whole(`slot${slot}.y`),
       targets: this.#whole(`slot${slot}.targets`),
       gain: this.#parameter(FINAL_NORM),
       gainGradient: this.#gradientOf(FINAL_NORM),
-      projection: borrowed ? this.#whole("borrowed") : this.#parameter(projection),
+      projection: borrowed ? lent() : this.#weight(projection),
       projectionGradient: borrowed ? this.#whole("borrowedGradient") : this.#gradientOf(projection),
     };
   }

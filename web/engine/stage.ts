@@ -27,7 +27,7 @@ import { rotations } from "../../core/model/rotations.ts";
 import { Commands } from "./commands.ts";
 import { DoesNotFit, type Gpu } from "./device.ts";
 import { KernelRegistry } from "./kernels.ts";
-import { allocate, checkTensors } from "./memory.ts";
+import { allocate, checkTensors, stageOn } from "./memory.ts";
 import { profile, type KernelTime } from "./profile.ts";
 import { Program, type Operation } from "./program.ts";
 import { mapped, Readback } from "./readback.ts";
@@ -60,6 +60,9 @@ export class Stage {
   #norm: Program | null = null;
   #addLent: Program | null = null;
   #rowLogits: Program | null = null;
+  #renewHalves: Program | null = null;
+  /** Whether weights were written since their copies in f16 were made. */
+  #halvesAreOld = false;
 
   private constructor({ device }: Gpu, spec: StageSpec, tuning: Tuning) {
     const space = parameterSpace(spec.model);
@@ -95,10 +98,12 @@ export class Stage {
   }
 
   /**
-   * Allocates the stage, zero everywhere, and compiles its kernels.
+   * Allocates the stage, zero everywhere, and compiles its kernels. A specification that the device has not the
+   * features for is met as `stageOn` says.
    * @throws DoesNotFit when a buffer or a tensor is over one of the GPU's limits
    */
-  static async create(gpu: Gpu, spec: StageSpec, tuning: Tuning = tuningFor(gpu)): Promise<Stage> {
+  static async create(gpu: Gpu, asked: StageSpec, tuning: Tuning = tuningFor(gpu)): Promise<Stage> {
+    const spec = stageOn(gpu.device, asked);
     gpu.device.pushErrorScope("out-of-memory");
     const stage = new Stage(gpu, spec, tuning);
     if (await gpu.device.popErrorScope()) {
@@ -204,6 +209,7 @@ export class Stage {
     const corrections = [1 / (1 - beta1 ** step), 1 / (1 - beta2 ** step)];
     this.#write("update", Float32Array.of(scale, lr, beta1, beta2, eps, weightDecay, ...corrections));
     this.#commands.run(this.#optimizer!);
+    this.#halvesAreOld = true;
     this.#commands.flush();
   }
 
@@ -219,6 +225,7 @@ export class Stage {
 
   write(what: StageState, values: Float32Array, start: number): void {
     this.#write(what, values, start - this.segment.start);
+    this.#halvesAreOld = true;
   }
 
   /** Values of the tied embedding, [V*C], from the stage that owns it. */
@@ -230,6 +237,7 @@ export class Stage {
   /** Renews the copy of the tied embedding on a stage that borrows it, [V*C]. */
   writeEmbedding(values: Float32Array): void {
     this.#write("borrowed", values);
+    this.#halvesAreOld = true;
   }
 
   /** Gradient of the borrowed copy, [V*C]. */
@@ -256,7 +264,8 @@ export class Stage {
     this.#commands.flush();
     const { forward, backward } = this.#slots[slot]!;
     const times: KernelTime[] = [];
-    for (const program of [forward, backward, this.#norm!, this.#optimizer!]) {
+    const programs = [forward, backward, this.#norm!, this.#optimizer!, this.#renewHalves];
+    for (const program of programs.filter((program) => program !== null)) {
       times.push(...(await profile(this.#device, program)));
     }
     return times;
@@ -304,6 +313,8 @@ export class Stage {
   #runForward(slot: number, program: Program, input?: Float32Array): void {
     const { range } = this.#spec;
     if (input) this.#write(`slot${slot}.block${range.first}.x`, input);
+    if (this.#halvesAreOld && this.#renewHalves) this.#commands.run(this.#renewHalves);
+    this.#halvesAreOld = false;
     this.#commands.run(program);
     if (!range.head) this.#send(`slot${slot}.y`, `output${slot}`);
   }
@@ -325,13 +336,15 @@ export class Stage {
       ]);
       return { forward, evaluate, backward };
     });
-    [this.#slots, this.#optimizer, this.#norm, this.#addLent, this.#rowLogits] = await Promise.all([
-      Promise.all(slots),
-      record(operations.optimizer()),
-      record(operations.squaredNorm()),
-      this.#buffers.has("lent") ? record(operations.addLent()) : null,
-      this.#spec.range.head ? record(operations.rowLogits()) : null,
-    ]);
+    [this.#slots, this.#optimizer, this.#norm, this.#addLent, this.#rowLogits, this.#renewHalves] =
+      await Promise.all([
+        Promise.all(slots),
+        record(operations.optimizer()),
+        record(operations.squaredNorm()),
+        this.#buffers.has("lent") ? record(operations.addLent()) : null,
+        this.#spec.range.head ? record(operations.rowLogits()) : null,
+        this.#spec.weights === "f16" ? record(operations.renewHalves()) : null,
+      ]);
   }
 
   #writeDecayBits(): void {

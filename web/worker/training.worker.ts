@@ -7,6 +7,7 @@ import { leadReplicas, positionOf } from "../../core/plan/plan.ts";
 import type { TokenSource } from "../../core/protocol/control.ts";
 import { OuterState } from "../../core/reduce/outer.ts";
 import { DoesNotFit, openGpu, type Gpu } from "../engine/device.ts";
+import { stageOn } from "../engine/memory.ts";
 import { Stage } from "../engine/stage.ts";
 import { tuningFor } from "../engine/tuning.ts";
 import { BlobClient } from "./blobs.ts";
@@ -159,7 +160,7 @@ async function load(current: Generation): Promise<void> {
   const { assignment, channel, meter } = current;
   const { config, plan } = assignment;
   const position = positionOf(plan, self)!;
-  const spec = stageSpecOf(config, plan.replicas[position.replica]!, position.stage);
+  const spec = stageOn(gpu!.device, stageSpecOf(config, plan.replicas[position.replica]!, position.stage));
   const { range } = spec;
   post({ type: "needs", stageBytes: stageBytes(spec) });
   const [stage, tokens] = await Promise.all([createStage(gpu!, spec), loadTokens(assignment.tokens)]);

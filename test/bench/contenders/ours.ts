@@ -36,7 +36,7 @@ async function openMatmul(gpu: Gpu, { n, a, b, halves }: MatmulProblem): Promise
   const shape = { layout: "nn", M: n, N: n, K: n } as const;
   const variant = tuningFor(gpu).matmul(shape);
   const epilogue = { kind: "store", c: { buffer: product } } as const;
-  const operation = matmul(variant, shape, { buffer: left }, { buffer: right }, epilogue, { halves });
+  const operation = matmul(variant, shape, { buffer: left, halves }, { buffer: right, halves }, epilogue);
   const program = await Program.record(device, KernelRegistry.of(device), [operation]);
   const multiply = (times: number, count: number) => {
     const encoder = device.createCommandEncoder();
@@ -63,6 +63,7 @@ async function openTraining(gpu: Gpu, problem: StepProblem): Promise<Training> {
     microbatch: sequences,
     slots: 1,
     recompute: false,
+    weights: "f32",
     optimizer,
   });
   stage.write("parameters", problem.parameters, 0);

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { expect, onTestFinished, test, vi } from "vitest";
+import demo from "../../core/model/demo.json" with { type: "json" };
 import { parseServer } from "../../server/options.ts";
 import { tributary } from "../e2e/command.ts";
 
@@ -46,11 +47,14 @@ test("plan shows who would hold what and the memory it takes; a bad cluster is o
     { name: "a", workers: 2 },
     { name: "b", workers: 1 },
   ]);
-  const args = ["plan", cluster, "core/model/demo.json"];
+  const config = join(folder, "config.json");
+  writeFileSync(config, JSON.stringify({ ...demo, weights: "f16" }));
+  const args = ["plan", cluster, config];
   const { code, stdout } = await tributary(args);
   expect(code).toBe(0);
   expect(stdout).toMatch(/^site a: a-1 \(embedding \+ blocks 0-1\) -> a-2 .*\nsite b: b-1/);
   expect(stdout).toMatch(/^b-1 needs \d+\.\d MB of GPU memory$/m);
+  expect(stdout).toMatch(/^that is with weights in f16: a GPU without shader-f16 .* needs less$/m);
   const { memory } = JSON.parse((await tributary([...args, "--json"])).stdout) as {
     memory: Record<string, number>;
   };

@@ -37,8 +37,10 @@ export async function benchStep(
       return {
         async check() {
           const losses: number[] = [];
-          while (losses.length < TOLERANCES.length) losses.push(await training.step());
-          say(`step: ${name}: losses ${losses.join(", ")}`);
+          while (losses.length < TOLERANCES.length) {
+            losses.push(await training.step());
+            say(`step: ${name}: loss ${losses.at(-1)}`);
+          }
           if (!expected) {
             if (!fallsFromChance(losses, model.vocab)) return "the loss does not fall from ln V";
             expected = losses;

@@ -86,7 +86,7 @@ describe("the tuning of a record", () => {
     const tuning = tunedFor(gpu, spec(), recordOf({}));
     expect(tuning.matmul(product)).toEqual(tuningFor(gpu).matmul(product));
     expect(tuning.attention(8)).toEqual(tuningFor(gpu).attention(8));
-    expect(tuning.row).toBe("workgroup");
+    expect(tuning.row(64)).toBe("workgroup");
   });
 
   test("is what the record found, in its class only", () => {

@@ -15,6 +15,8 @@ export const Report = z.strictObject({
   hasHalves: z.boolean(),
   /** Largest error of a product with a matrix in f16, relative to the largest result. */
   productError: z.number().min(0),
+  /** Of the loss and the gradient of a model with a large vocabulary, relative. */
+  largeVocabularyError: z.number(),
   /** Mean training loss of each step, nats. */
   losses: z.array(pair),
   /** Mean loss over the validation text after the last step, nats. */

@@ -1,7 +1,8 @@
-// Weights in f16 against f32 in a browser: a product, then a training.
+// What a GPU computes against float64, and a training with weights in f16 against one in f32.
 import { openGpu } from "../../web/engine/device.ts";
 import { runInPage } from "../bench/in-page.ts";
 import { Job, type Report } from "./job.ts";
+import { largeVocabularyError } from "./large-vocabulary.ts";
 import { productError } from "./product.ts";
 import { compareTrainings } from "./training.ts";
 
@@ -11,6 +12,7 @@ await runInPage(Job, async (job, say): Promise<Report> => {
   return {
     hasHalves,
     productError: hasHalves ? await productError(gpu) : 0,
+    largeVocabularyError: await largeVocabularyError(gpu),
     ...(await compareTrainings(gpu, job, say)),
   };
 });

@@ -71,7 +71,7 @@ export function blockAgain(
     return multiply(tuning, product, x, w, epilogue);
   };
   return [
-    norm(tuning.row, { R, C }, eps, saved("x"), gain("input_layernorm"), normed),
+    norm(tuning.row(C), { R, C }, eps, saved("x"), gain("input_layernorm"), normed),
     ...linear(normed, weight(...QKV), W, C, { kind: "store", c: saved("qkv") }),
     rope(rotation, saved("qkv"), scratch("turns"), 1),
     attention(tuning.attention(heads.D), heads, {
@@ -84,7 +84,7 @@ export function blockAgain(
       c: saved("middle"),
       residual: saved("x"),
     }),
-    norm(tuning.row, { R, C }, eps, saved("middle"), gain("post_attention_layernorm"), normed),
+    norm(tuning.row(C), { R, C }, eps, saved("middle"), gain("post_attention_layernorm"), normed),
     ...linear(normed, weight(...GATE_UP), 2 * F, C, {
       kind: "swiglu",
       c: saved("hidden"),
@@ -119,7 +119,7 @@ export function blockBackward(
   };
   const normGradient = (x: Binding, name: string) =>
     normBackward(
-      tuning.row,
+      tuning.row(C),
       { R, C },
       eps,
       { x, gain: gain(name), dy: dNormed, dx: stream, dgain: gradient(name), scales: scratch("scales") },
@@ -133,7 +133,7 @@ export function blockBackward(
       hidden: saved("hidden"),
     }),
     ...weightGradient(stream, scratch("act"), gradient("mlp.down_proj"), C, F),
-    norm(tuning.row, { R, C }, eps, saved("middle"), gain("post_attention_layernorm"), normed),
+    norm(tuning.row(C), { R, C }, eps, saved("middle"), gain("post_attention_layernorm"), normed),
     ...weightGradient(dhidden, normed, gradient(...GATE_UP), 2 * F, C),
     ...inputGradient(dhidden, weight(...GATE_UP), 2 * F, C, { kind: "store", c: dNormed }),
     ...normGradient(saved("middle"), "post_attention_layernorm"),
@@ -149,7 +149,7 @@ export function blockBackward(
       dqkv,
     }),
     rope(rotation, dqkv, scratch("turns"), -1),
-    norm(tuning.row, { R, C }, eps, saved("x"), gain("input_layernorm"), normed),
+    norm(tuning.row(C), { R, C }, eps, saved("x"), gain("input_layernorm"), normed),
     ...weightGradient(dqkv, normed, gradient(...QKV), W, C),
     ...inputGradient(dqkv, weight(...QKV), W, C, { kind: "store", c: dNormed }),
     ...normGradient(saved("x"), "input_layernorm"),

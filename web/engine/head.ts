@@ -43,7 +43,7 @@ export function headLossAndGradient(
   return [
     ...head(model, microbatch, buffers, tuning, true),
     ...normBackward(
-      tuning.row,
+      tuning.row(rows.C),
       rows,
       model.normEps,
       {
@@ -79,7 +79,7 @@ function head(
   const R = microbatch * model.context;
   const normed = scratch("normed");
   const logits = scratch("logits");
-  const operations = [norm(tuning.row, { R, C }, normEps, x, gain, normed)];
+  const operations = [norm(tuning.row(C), { R, C }, normEps, x, gain, normed)];
   const add = (product: Product, a: Binding, b: Binding, epilogue: Epilogue) =>
     operations.push(...multiply(tuning, product, a, b, epilogue));
   for (let first = 0; first < R; first += chunkRows(model, R)) {
@@ -95,7 +95,7 @@ function head(
     });
     operations.push(
       crossEntropy(
-        tuning.row,
+        tuning.row(V),
         { R: rows, V },
         gradient,
         logits,

@@ -3,6 +3,7 @@
 import { attentionMemory, type AttentionVariant } from "./attention.ts";
 import type { Gpu } from "./device.ts";
 import type { MatmulVariant, Product } from "./matmul.ts";
+import type { RowVariant } from "./operations.ts";
 
 export interface Tuning {
   readonly matmul: (product: Product) => MatmulVariant;
@@ -12,8 +13,8 @@ export interface Tuning {
   readonly splits: (product: Product) => number;
   /** Of a head width. */
   readonly attention: (headWidth: number) => AttentionVariant;
-  /** Who works on a row of a norm or a softmax: one invocation, or a workgroup. */
-  readonly row: "alone" | "workgroup";
+  /** Who works on a row of so many values, of a norm or a softmax. */
+  readonly row: (length: number) => RowVariant;
 }
 
 /** 64 sums an invocation and what they are made of: about 100 registers. */
@@ -56,7 +57,7 @@ function softwareTuning({ device }: Gpu): Tuning {
       rowGroups: 1,
       share: shares ? "quad" : "none",
     }),
-    row: "alone",
+    row: (length) => (length > LONGEST_ROW_ALONE ? "workgroup" : "alone"),
     // Nobody waits for the screen of a GPU that is none.
     longestDispatch: Infinity,
     splits: () => 1,
@@ -73,7 +74,7 @@ function hardwareTuning({ device, info }: Gpu): Tuning {
       const fits = attentionMemory(staged, headWidth) <= device.limits.maxComputeWorkgroupStorageSize;
       return fits ? staged : { ...staged, share: "none" };
     },
-    row: "workgroup",
+    row: () => "workgroup",
     longestDispatch: 0.1 * SLOWEST_FLOPS,
     splits: ({ M, N, K }) => {
       const workgroups = Math.ceil(M / 64) * Math.ceil(N / 64);
@@ -84,6 +85,11 @@ function hardwareTuning({ device, info }: Gpu): Tuning {
 
 /** Multiplications from which on a product is worth a pipeline of its own. */
 const LARGE_PRODUCT = 2 ** 23;
+/**
+ * lavapipe ends an invocation's loops, without a word, after 65,535 iterations of all of them together (Mesa's
+ * LP_MAX_TGSI_LOOP_ITERATIONS): a vocabulary of 49,152 has more in two passes. A row is passed over three times at most.
+ */
+const LONGEST_ROW_ALONE = 2 ** 14;
 /** What a small integrated GPU reaches, FLOP/s. */
 const SLOWEST_FLOPS = 100e9;
 /** Fewer workgroups than this leave cores of a large GPU idle. */

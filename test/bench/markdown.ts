@@ -1,6 +1,6 @@
 // docs/benchmarks.md, made from the results in docs/benchmarks.
 import { median } from "./statistics.ts";
-import type { Codecs, Measurement, Profile, Result, Row } from "./result.ts";
+import type { Codecs, Measurement, Profile, Reducer, Result, Row } from "./result.ts";
 
 const HEADER = `# Benchmarks
 
@@ -31,7 +31,7 @@ export function renderResult({
     `## ${command}: ${runtime}, adapter ${adapter}`,
     `${date}; ${processor}; ${versions.join(", ")}.`,
     ...measurements.map(renderMeasurement),
-    ...(codecs ? [renderCodecs(codecs)] : []),
+    ...(codecs ? [renderCodecs(codecs), ...renderReducers(codecs.reducers)] : []),
   ].join("\n\n");
 }
 
@@ -51,6 +51,27 @@ function renderMeasurement({ title, flops, counted, rows, profile }: Measurement
     ...reasons,
     ...(profile ? [renderProfile(profile)] : []),
   ].join("\n\n");
+}
+
+/** A line a codec and size, a column a number of sites. */
+function renderReducers(reducers: readonly Reducer[]): string[] {
+  if (reducers.length === 0) return [];
+  const sites = [...new Set(reducers.map((one) => one.sites))];
+  const cases = [...new Set(reducers.map(({ codec, values }) => `${codec} ${values}`))];
+  const lines = cases.map((name) => {
+    const [codec, values] = name.split(" ") as [string, string];
+    const times = sites.map((count) => {
+      const found = reducers.find((one) => `${one.codec} ${one.values}` === name && one.sites === count);
+      return found ? (1000 * median(found.seconds)).toPrecision(3) : "";
+    });
+    return [codec, ((4 * Number(values)) / 2 ** 20).toString(), ...times];
+  });
+  const heads = ["codec", "MiB of f32", ...sites.map((count) => `${count} sites`)];
+  const table = [heads, heads.map(() => "---"), ...lines];
+  return [
+    "The wide reducer: milliseconds of one site's processor for a weighted mean of a segment over sites, with error feedback, links left out; medians.",
+    table.map((cells) => `| ${cells.join(" | ")} |`).join("\n"),
+  ];
 }
 
 function renderCodecs({ values, rounds, rows }: Codecs): string {

@@ -1,5 +1,5 @@
 // The benchmark of codecs: how fast each encodes and decodes, in JavaScript and on the GPU, and what it loses.
-// Not here: the reducer's time over links.
+// Not here: the reducer (reducers.ts).
 import { CODECS, decode, encode, encodedBytes, type Codec } from "../../core/reduce/codec.ts";
 import { encodeWithFeedback } from "../../core/reduce/error-feedback.ts";
 import { decoded } from "../../core/reduce/transport.ts";
@@ -11,6 +11,7 @@ import { dequantise, quantise, type BlockCodec } from "../../web/engine/quantise
 import { mapped } from "../../web/engine/readback.ts";
 import { workDone } from "../../web/engine/waiting.ts";
 import { comparableBits, sampleValues } from "../fixtures/samples.ts";
+import { benchReducers } from "./reducers.ts";
 import type { Codecs } from "./result.ts";
 
 /** Values that are timed: 16 MB of f32. */
@@ -42,7 +43,7 @@ export async function benchCodecs(gpu: Gpu, rounds: number, say: (line: string) 
       errors: DATA.map((data) => ({ data, ...errorsOf(codec, data) })),
     });
   }
-  return { values: TIMED, rounds: ROUNDS, rows };
+  return { values: TIMED, rounds: ROUNDS, rows, reducers: await benchReducers(rounds, say) };
 }
 
 async function onGpu(

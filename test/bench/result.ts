@@ -51,6 +51,16 @@ const Speeds = z.strictObject({
 });
 
 /** How fast codecs are, and what they lose. */
+const Reducer = z.strictObject({
+  codec: z.enum(CODECS),
+  /** f32 values of the segment that is summed. */
+  values: z.number().int().positive(),
+  sites: z.number().int().min(2),
+  /** Of one site's processor. */
+  seconds: z.array(z.number().min(0)),
+});
+export type Reducer = z.infer<typeof Reducer>;
+
 export const Codecs = z.strictObject({
   /** How many f32 values were encoded. */
   values: z.number().int().positive(),
@@ -70,6 +80,7 @@ export const Codecs = z.strictObject({
       ),
     }),
   ),
+  reducers: z.array(Reducer).default([]),
 });
 export type Codecs = z.infer<typeof Codecs>;
 

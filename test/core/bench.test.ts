@@ -99,11 +99,17 @@ test("codecs are told in GB/s, those without kernels with nothing for the GPU", 
       { ...row, codec: "int4", gpu: { encode: [0.1], decode: [0.01] } },
       { ...row, codec: "f16", bytes: 2e9, gpu: null },
     ],
+    reducers: [
+      { codec: "int4", values: 2 ** 18, sites: 2, seconds: [0.003, 0.001, 0.002] },
+      { codec: "int4", values: 2 ** 18, sites: 8, seconds: [0.004] },
+    ],
   };
   const page = renderBenchmarks([result([], { command: "reduce", measurements: [], codecs })]);
   expect(page).toContain("| error, normal | of 20, normal |");
   expect(page).toContain("| int4 | 4.00 | 2.00 | 8.00 | 40.0 | 400 | 0.0081 | 0.0012 |");
   expect(page).toContain("| f16 | 16.0 | 2.00 | 8.00 |  |  | 0.0081 | 0.0012 |");
+  expect(page).toContain("| codec | MiB of f32 | 2 sites | 8 sites |");
+  expect(page).toContain("| int4 | 1 | 2.00 | 4.00 |");
 });
 
 test("without ours there is no ratio", () => {

@@ -2,13 +2,13 @@
 // the time allowed leaves some out, and weighs as much as the tokens it did train on.
 
 /** Above the median, a site may always take this share more: machines are never quite even. */
-const SLACK = 0.2;
+const SLACK = 0.5;
 const DEVIATIONS = 3;
 
 /**
- * Seconds a step may take on average: the median of the sites' and three median absolute deviations, or a fifth more
- * than the median. Of an even number of sites the faster half counts, so that of two sites the slower one does
- * not hold the other.
+ * Seconds a step may take on average: the median of the sites' and three median absolute deviations, or half as much
+ * again as the median. Of an even number of sites the faster half counts, so that of two sites the slower one does not
+ * hold the other.
  */
 export function allowedSeconds(bySite: readonly number[]): number {
   const median = lowerMedian(bySite);

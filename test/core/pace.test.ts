@@ -19,8 +19,8 @@ describe("the seconds a step may take", () => {
     );
   });
 
-  test("of two sites are the faster one's and a fifth more", () => {
-    expect(allowedSeconds([1, 8])).toBe(1.2);
+  test("of two sites are the faster one's and half as much again", () => {
+    expect(allowedSeconds([1, 8])).toBe(1.5);
   });
 
   test("leave room for sites that scatter evenly", () => {

@@ -23,6 +23,27 @@ test("time passes at work or waiting, and each report begins anew", async () => 
   expect(meter.take()).toEqual({ passed: 1, waited: 0.25, exchanging: 0, exposed: 0 });
 });
 
+test("what the GPU still computes is not waited for", async () => {
+  const { now, pass } = clock();
+  const meter = new Meter(now);
+  let arrive = () => {};
+  let finish = () => {};
+  const frame = new Promise<void>((resolve) => (arrive = resolve));
+  const idle = new Promise<void>((resolve) => (finish = resolve));
+  const waiting = meter.wait(frame, idle);
+  pass(700);
+  finish();
+  await idle;
+  pass(300);
+  arrive();
+  await waiting;
+  expect(meter.take().waited).toBe(0.3);
+  const busy = meter.wait(Promise.resolve(), new Promise(() => {}));
+  pass(100);
+  await busy;
+  expect(meter.take().waited).toBe(0);
+});
+
 test("an exchange is hidden as far as nobody waits for it", async () => {
   const { now, pass, sleep } = clock();
   const meter = new Meter(now);

@@ -271,6 +271,11 @@ export class Stage {
     return times;
   }
 
+  /** Resolves when the GPU has done what it has been told so far. */
+  idle(): Promise<void> {
+    return workDone(this.#device.queue);
+  }
+
   /** Frees the GPU memory once the work already submitted is done. */
   destroy(): void {
     this.#commands.flush();

@@ -16,13 +16,15 @@ export class Meter {
     this.#began = now();
   }
 
-  /** Waits for something that others must do first. */
-  async wait<T>(for_: Promise<T>): Promise<T> {
-    const began = this.#now();
+  /** Waits for something that others must do first. It counts from when the GPU has nothing left to do: `idle`. */
+  async wait<T>(for_: Promise<T>, idle?: Promise<unknown>): Promise<T> {
+    let since = idle ? Infinity : this.#now();
+    const begin = () => void (since = this.#now());
+    idle?.then(begin, begin);
     try {
       return await for_;
     } finally {
-      this.#waited += this.#now() - began;
+      this.#waited += Math.max(0, this.#now() - since);
     }
   }
 

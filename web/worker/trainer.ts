@@ -241,7 +241,8 @@ export class Trainer {
   }
 
   #receive(from: string, kind: FrameKind, place: Place): Promise<Float32Array> {
-    return this.#parts.meter.wait(this.#parts.channel.receive(from, kind, place));
+    const { meter, channel, stage } = this.#parts;
+    return meter.wait(channel.receive(from, kind, place), stage.idle());
   }
 
   #sendOutput(slot: number, step: number, microbatch: number): void {

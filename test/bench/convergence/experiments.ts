@@ -61,7 +61,9 @@ const topK = (inner: number): StrategyConfig => ({
 });
 
 function experiment(name: string, sites: number, seed: number, strategy: StrategyConfig): Experiment {
-  return { name, sites, seed, config: RunConfig.parse({ ...BASE, seed, strategy }) };
+  // A microbatch a site at least.
+  const microbatch = Math.min(BASE.microbatch, BASE.batch / sites);
+  return { name, sites, seed, config: RunConfig.parse({ ...BASE, microbatch, seed, strategy }) };
 }
 
 /** In order of importance: what has not been run is missing in the table. */

@@ -26,6 +26,7 @@ for (const one of EXPERIMENTS.filter(({ name }) => name.includes(wanted))) {
   if (results.some((result) => isOf(result, one))) continue;
   await keep([...results, await run(one)]);
 }
+await drawUp(await stored());
 process.exit(0);
 
 /** The same configuration to the letter: what has been changed is run again. */
@@ -63,6 +64,10 @@ async function stored(): Promise<Result[]> {
 async function keep(results: readonly Result[]): Promise<void> {
   await mkdir(FOLDER, { recursive: true });
   await writeFile(FILE, await format(JSON.stringify(results), { parser: "json", printWidth: 110 }));
+  await drawUp(results);
+}
+
+async function drawUp(results: readonly Result[]): Promise<void> {
   await writeFile(join(FOLDER, "plot.svg"), renderPlot(results));
   const report = renderReport(results, "convergence/plot.svg");
   await writeFile("docs/convergence.md", await format(report, { parser: "markdown", printWidth: 110 }));

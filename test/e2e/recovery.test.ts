@@ -3,30 +3,13 @@ import { expect, onTestFailed, onTestFinished, test } from "vitest";
 import type { RunEvent } from "../../core/protocol/events.ts";
 import { startServer } from "../../server/app.ts";
 import { launchChromium } from "../../server/browser.ts";
-import { joinSite, openWorkers } from "../../server/headless.ts";
+import { joinSite } from "../../server/headless.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
 import { eventsOf, scratchFolder } from "./command.ts";
+import { runLosingSite } from "./losing-a-site.ts";
 
 test("the browser of one site is killed in the middle of a run", async () => {
-  const server = await startServer({ port: 0, host: "localhost", data: scratchFolder(), tls: false });
-  onTestFinished(() => server.close());
-  const site = (name: string) =>
-    openWorkers({ server: server.url, site: name, token: server.tokens.worker, count: 1 });
-  const staying = await site("a");
-  const leaving = await site("b");
-  onTestFinished(() => staying.close());
-  const events: RunEvent[] = [];
-  onTestFailed(() => console.error(JSON.stringify({ events, server: server.coordinator.snapshot() })));
-  const ended = new Promise<void>((resolve) => {
-    server.coordinator.subscribe((update) => {
-      if (update.type !== "event") return;
-      events.push(update.event);
-      if (update.event.event === "step" && update.event.step === 7) void leaving.close();
-      if (["done", "failed"].includes(update.event.event)) resolve();
-    });
-  });
-  await server.coordinator.start(tinyConfig({ steps: 12, checkpointEvery: 5 }));
-  await ended;
+  const events = await runLosingSite(tinyConfig({ steps: 12, checkpointEvery: 5 }), 7);
   expect(eventsOf(events, "failed")).toEqual([]);
   const [recovered] = eventsOf(events, "recovered");
   expect(recovered).toMatchObject({ step: 5, generation: 2 });

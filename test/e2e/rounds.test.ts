@@ -1,11 +1,9 @@
 // Strategy `rounds` over real links: sites that exchange seldom, and one that goes.
-import { expect, onTestFailed, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import { parameterSpace } from "../../core/model/parameters.ts";
-import type { RunEvent } from "../../core/protocol/events.ts";
-import { startServer } from "../../server/app.ts";
-import { openWorkers } from "../../server/headless.ts";
 import { roundsStrategy, tinyConfig } from "../fixtures/configs.ts";
-import { dataFolder, eventsOf, localRun, scratchFolder } from "./command.ts";
+import { dataFolder, eventsOf, localRun } from "./command.ts";
+import { runLosingSite } from "./losing-a-site.ts";
 
 const data = dataFolder();
 const strategy = roundsStrategy({ inner: 8, fragments: 2, overlap: 1, bits: 4 });
@@ -33,25 +31,7 @@ test("a pipeline and a single worker, tied embeddings: the loss falls, and littl
 });
 
 test("a site that is killed between two exchanges: the other goes on from the checkpoint, alone", async () => {
-  const server = await startServer({ port: 0, host: "localhost", data: scratchFolder(), tls: false });
-  onTestFinished(() => server.close());
-  const site = (name: string) =>
-    openWorkers({ server: server.url, site: name, token: server.tokens.worker, count: 1 });
-  const staying = await site("a");
-  const leaving = await site("b");
-  onTestFinished(() => staying.close());
-  const events: RunEvent[] = [];
-  onTestFailed(() => console.error(JSON.stringify({ events, server: server.coordinator.snapshot() })));
-  const ended = new Promise<void>((resolve) => {
-    server.coordinator.subscribe((update) => {
-      if (update.type !== "event") return;
-      events.push(update.event);
-      if (update.event.event === "step" && update.event.step === 11) void leaving.close();
-      if (["done", "failed"].includes(update.event.event)) resolve();
-    });
-  });
-  await server.coordinator.start(tinyConfig({ steps: 24, checkpointEvery: 5, strategy }));
-  await ended;
+  const events = await runLosingSite(tinyConfig({ steps: 24, checkpointEvery: 5, strategy }), 11);
   expect(eventsOf(events, "failed")).toEqual([]);
   expect(eventsOf(events, "recovered")[0]).toMatchObject({ step: 10, generation: 2 });
   expect(eventsOf(events, "done")[0]).toMatchObject({ steps: 24, workersLost: 1 });

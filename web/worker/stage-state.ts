@@ -45,7 +45,7 @@ const OUTER = [
 export async function loadState(
   stored: StoredStage,
   { config, state }: Pick<Assignment, "config" | "state">,
-  blobs: BlobClient,
+  blobs: Pick<BlobClient, "get" | "put">,
 ): Promise<void> {
   const { stage, range } = stored;
   const { model, seed } = config;
@@ -107,7 +107,7 @@ function writeTraining(
 export async function saveState(
   { stage, range, outer, site }: StoredStage,
   model: ModelConfig,
-  blobs: BlobClient,
+  blobs: Pick<BlobClient, "get" | "put">,
 ): Promise<Shard> {
   const owned = ownedTensors(parameterSpace(model), range);
   const tensors = new Map<string, NamedTensor>();

@@ -3,9 +3,8 @@
 // data channel made by a library cannot be moved here.
 import type { Tokens } from "../../core/data/batch.ts";
 import { stageBytes, stageSpecOf, type StageSpec } from "../../core/plan/memory.ts";
-import { leadReplicas, positionOf } from "../../core/plan/plan.ts";
+import { positionOf } from "../../core/plan/plan.ts";
 import type { TokenSource } from "../../core/protocol/control.ts";
-import { OuterState } from "../../core/reduce/outer.ts";
 import { DoesNotFit, openGpu, type Gpu } from "../engine/device.ts";
 import { stageOn } from "../engine/memory.ts";
 import { Stage } from "../engine/stage.ts";
@@ -14,10 +13,9 @@ import { BlobClient } from "./blobs.ts";
 import { Channel } from "./channel.ts";
 import { describeGpu } from "./describe-gpu.ts";
 import { GenerationEnded } from "./mailbox.ts";
-import { OuterLoop } from "./outer-loop.ts";
+import { loadTrainer, type LoadedTrainer } from "./load-trainer.ts";
 import { Meter } from "./meter.ts";
-import { loadState, saveState } from "./stage-state.ts";
-import { Trainer, type Assignment } from "./trainer.ts";
+import type { Assignment } from "./trainer.ts";
 import { tune } from "./tune.ts";
 import type { FromTrainer, ToTrainer, TrainerReport } from "./worker-messages.ts";
 
@@ -29,8 +27,7 @@ interface Generation {
   readonly channel: Channel;
   readonly meter: Meter;
   stage: Stage | null;
-  trainer: Trainer | null;
-  save: (() => ReturnType<typeof saveState>) | null;
+  loaded: LoadedTrainer | null;
 }
 
 let gpu: Gpu | null = null;
@@ -98,7 +95,7 @@ function take(order: OrderMessage): void {
     const channel = new Channel(order.runNumber, order.generation, (to, frame) =>
       post({ type: "frame", to, frame }, [frame]),
     );
-    generation = { assignment: order, channel, meter: new Meter(), stage: null, trainer: null, save: null };
+    generation = { assignment: order, channel, meter: new Meter(), stage: null, loaded: null };
   } else if (order.type === "release") {
     // What still waits for a frame would wait for ever: end it before the order's turn comes.
     if (generation?.assignment.generation === order.generation) generation.channel.close(order.reason);
@@ -124,7 +121,7 @@ async function carryOut(order: OrderMessage, current: Generation | null): Promis
   }
   if (!current || current !== generation || current.assignment.generation !== order.generation) return;
   if (order.type === "assign") return load(current);
-  const trainer = current.trainer!;
+  const { trainer, save } = current.loaded!;
   if (order.type === "step") {
     report({ type: "ready", generation: order.generation, step: order.step, ...(await trainer.step(order)) });
   } else if (order.type === "commit") {
@@ -152,7 +149,7 @@ async function carryOut(order: OrderMessage, current: Generation | null): Promis
     const tokens = await trainer.sample(order);
     report({ type: "sampled", generation: order.generation, step: order.step, tokens });
   } else {
-    report({ type: "saved", generation: order.generation, step: order.step, shard: await current.save!() });
+    report({ type: "saved", generation: order.generation, step: order.step, shard: await save() });
   }
 }
 
@@ -161,39 +158,14 @@ async function load(current: Generation): Promise<void> {
   const { config, plan } = assignment;
   const position = positionOf(plan, self)!;
   const spec = stageOn(gpu!.device, stageSpecOf(config, plan.replicas[position.replica]!, position.stage));
-  const { range } = spec;
   post({ type: "needs", stageBytes: stageBytes(spec) });
   const [stage, tokens] = await Promise.all([createStage(gpu!, spec), loadTokens(assignment.tokens)]);
   if (current !== generation) {
     stage.destroy();
     return;
   }
-  const { strategy } = config;
-  const isLead = leadReplicas(plan).some(({ stages }) => stages.some(({ worker }) => worker === self));
-  const outer = strategy.kind === "rounds" && isLead ? new OuterState(stage.segment) : null;
-  const { site } = plan.replicas[position.replica]!;
-  const stored = { stage, range, outer, site };
-  await loadState(stored, assignment, blobs);
-  const outerLoop =
-    strategy.kind === "rounds"
-      ? new OuterLoop({ self, assignment, strategy, range, stage, channel, meter, outer })
-      : null;
+  current.loaded = await loadTrainer({ self, assignment, spec, stage, channel, meter, tokens, blobs });
   current.stage = stage;
-  current.trainer = new Trainer({
-    self,
-    assignment,
-    range,
-    stage,
-    slots: spec.slots,
-    channel,
-    meter,
-    tokens,
-    outerLoop,
-  });
-  current.save = async () => {
-    await outerLoop?.settle();
-    return saveState(stored, config.model, blobs);
-  };
   // What comes before training is no step's time.
   meter.take();
   report({ type: "prepared", generation: assignment.generation, stageBytes: stageBytes(spec) });

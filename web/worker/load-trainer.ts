@@ -1,0 +1,42 @@
+// From an assignment and an empty stage to what carries out orders: the stage filled, its outer state in strategy
+// `rounds`, and the trainer over both.
+// Not here: making the stage, orders and reports (training.worker.ts).
+import type { StageSpec } from "../../core/plan/memory.ts";
+import { leadReplicas, positionOf } from "../../core/plan/plan.ts";
+import type { Shard } from "../../core/protocol/control.ts";
+import { OuterState } from "../../core/reduce/outer.ts";
+import type { BlobClient } from "./blobs.ts";
+import { OuterLoop } from "./outer-loop.ts";
+import { loadState, saveState } from "./stage-state.ts";
+import { Trainer, type TrainerParts } from "./trainer.ts";
+
+export interface LoadParts extends Omit<TrainerParts, "range" | "slots" | "outerLoop"> {
+  readonly spec: StageSpec;
+  readonly blobs: Pick<BlobClient, "get" | "put">;
+}
+
+export interface LoadedTrainer {
+  readonly trainer: Trainer;
+  /** Uploads all that the stage goes on from, when no exchange is under way any more. */
+  readonly save: () => Promise<Shard>;
+}
+
+export async function loadTrainer({ spec, blobs, ...parts }: LoadParts): Promise<LoadedTrainer> {
+  const { self, assignment, stage } = parts;
+  const { config, plan } = assignment;
+  const { strategy, model } = config;
+  const { range, slots } = spec;
+  const isLead = leadReplicas(plan).some(({ stages }) => stages.some(({ worker }) => worker === self));
+  const outer = strategy.kind === "rounds" && isLead ? new OuterState(stage.segment) : null;
+  const { site } = plan.replicas[positionOf(plan, self)!.replica]!;
+  const stored = { stage, range, outer, site };
+  await loadState(stored, assignment, blobs);
+  const outerLoop = strategy.kind === "rounds" ? new OuterLoop({ ...parts, strategy, range, outer }) : null;
+  return {
+    trainer: new Trainer({ ...parts, range, slots, outerLoop }),
+    save: async () => {
+      await outerLoop?.settle();
+      return saveState(stored, model, blobs);
+    },
+  };
+}

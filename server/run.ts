@@ -215,7 +215,7 @@ export class Run {
     const { config } = this;
     const { strategy } = config;
     const parts = { config, plan, cohort, onStep: (step: CommittedStep) => this.#onStep(plan, step) };
-    if (strategy.kind === "sync") return syncStrategy(parts);
+    if (strategy.kind === "sync") return syncStrategy(parts, strategy.gradients);
     return new RoundsStrategy({
       ...parts,
       strategy,

@@ -1,7 +1,7 @@
 // A run's configuration: one JSON file, one zod schema, types inferred from it.
 // Not here: anything about the machines of a run (core/plan) or its messages (core/protocol).
 import { z } from "zod";
-import { PLAIN_CODECS } from "../reduce/codec.ts";
+import { CODECS, PLAIN_CODECS, SITE_CODECS } from "../reduce/codec.ts";
 
 const count = z.number().int().positive();
 const positive = z.number().positive();
@@ -85,7 +85,7 @@ export const RoundsConfig = z
 export type RoundsConfig = z.infer<typeof RoundsConfig>;
 
 export const StrategyConfig = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("sync"), gradients: z.enum(PLAIN_CODECS) }),
+  z.strictObject({ kind: z.literal("sync"), gradients: z.enum(CODECS) }),
   RoundsConfig,
 ]);
 export type StrategyConfig = z.infer<typeof StrategyConfig>;
@@ -107,6 +107,8 @@ export const RunConfig = z
     steps: count,
     strategy: StrategyConfig,
     activations: z.enum(PLAIN_CODECS),
+    /** What a site's replicas send each other of their gradients. */
+    siteGradients: z.enum(SITE_CODECS).default("f32"),
     recompute: z.boolean().default(false),
     /** What matrix products read the weights as, on GPUs that can; everything else of them is f32. */
     weights: z.enum(["f32", "f16"]).default("f32"),

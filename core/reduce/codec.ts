@@ -9,8 +9,17 @@ import { decodeTopK, encodeTopK, topKBytes } from "./top-k.ts";
 export const PLAIN_CODECS = ["f32", "f16", "int8"] as const;
 export type PlainCodec = (typeof PLAIN_CODECS)[number];
 
+/** For a site's replicas: each value by itself, so that replicas may cut the model differently. */
+export const SITE_CODECS = ["f32", "f16"] as const;
+export type SiteCodec = (typeof SITE_CODECS)[number];
+
 export const CODECS = [...PLAIN_CODECS, "int4", "topk"] as const;
 export type Codec = (typeof CODECS)[number];
+
+/** Whether so much is left out that it has to be said later: error-feedback.ts. */
+export function needsFeedback(codec: Codec): boolean {
+  return codec === "int4" || codec === "topk";
+}
 
 /** Bytes that `count` values take. */
 export function encodedBytes(codec: Codec, count: number): number {

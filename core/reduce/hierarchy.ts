@@ -5,17 +5,26 @@
 import type { ModelConfig } from "../model/config.ts";
 import { parameterSpace, type Segment } from "../model/parameters.ts";
 import { leadReplicas, positionOf, type Plan, type Replica } from "../plan/plan.ts";
-import type { Codec } from "./codec.ts";
+import type { Codec, SiteCodec } from "./codec.ts";
+import type { UnsaidGradients } from "./error-feedback.ts";
 import { commonSegments, holdingsOf, overlaps } from "./holdings.ts";
 import { add, sumAcrossSites } from "./sum-across-sites.ts";
-import { encoded, type SegmentTransport } from "./transport.ts";
+import { decoded, encoded, type SegmentTransport } from "./transport.ts";
+
+/** How gradients travel, inside a site and between sites. */
+export interface GradientCodecs {
+  readonly site: SiteCodec;
+  readonly wide: Codec;
+  /** Of the lead replica's stages, where the wide codec leaves out so much that it has to be said later. */
+  readonly unsaid: UnsaidGradients | null;
+}
 
 /**
  * Sums `gradient` in place over all replicas. Every worker of the plan calls this for the same step.
  *
  * Sums are taken in plan order in f32, whatever order they arrive in, and each sum is taken on one worker and
- * copied to the others, so all replicas end with bit-identical values. Between sites terms and sums travel as
- * `codec`; who takes a sum goes on with what the others decode of it.
+ * copied to the others, so all replicas end with bit-identical values: who takes a sum goes on with what the others
+ * decode of it.
  *
  * @param gradient values of the segment that `worker` owns, [segment.end - segment.start]
  */
@@ -24,7 +33,7 @@ export async function sumOverReplicas(
   plan: Plan,
   worker: string,
   gradient: Float32Array,
-  codec: Codec,
+  { site, wide, unsaid }: GradientCodecs,
   transport: SegmentTransport,
 ): Promise<void> {
   const space = parameterSpace(model);
@@ -39,7 +48,7 @@ export async function sumOverReplicas(
   if (replica !== lead) {
     const parts = overlaps(holdings(lead), mine);
     for (const part of parts) {
-      transport.send(part.worker, "reduce", part.segment.start, encoded("f32", slice(part.segment)));
+      transport.send(part.worker, "reduce", part.segment.start, encoded(site, slice(part.segment)));
     }
     await Promise.all(
       parts.map(async (part) => {
@@ -58,11 +67,20 @@ export async function sumOverReplicas(
   const leadHoldings = leads.map(holdings);
   await Promise.all(
     commonSegments(leadHoldings, mine).map((segment) =>
-      sumAcrossSites(leadHoldings, worker, segment, slice(segment), { codec }, transport),
+      sumAcrossSites(
+        leadHoldings,
+        worker,
+        segment,
+        slice(segment),
+        { codec: wide, ...(unsaid && { feedback: unsaid.of(segment) }) },
+        transport,
+      ),
     ),
   );
 
+  // In every site, with or without other replicas: all go on with the same bits.
+  if (site !== "f32") gradient.set(decoded(encoded(site, gradient)));
   for (const part of followerParts) {
-    transport.send(part.worker, "result", part.segment.start, encoded("f32", slice(part.segment)));
+    transport.send(part.worker, "result", part.segment.start, encoded(site, slice(part.segment)));
   }
 }

@@ -5,17 +5,9 @@
 import type { Segment } from "../model/parameters.ts";
 import { share } from "../plan/partition.ts";
 import type { Codec } from "./codec.ts";
-import { encodeWithFeedback } from "./error-feedback.ts";
+import { encodeWithFeedback, type Feedback } from "./error-feedback.ts";
 import { overlaps, type Holding } from "./holdings.ts";
 import { decoded, encoded, type Encoded, type SegmentTransport } from "./transport.ts";
-
-/** What encoding has left unsaid of the segment's values: joined to what is said next. Updated in place. */
-export interface Feedback {
-  /** Of this site's terms for the others. */
-  readonly terms: Float32Array;
-  /** Of the sums that this worker takes. */
-  readonly sums: Float32Array;
-}
 
 export interface Terms {
   readonly codec: Codec;

@@ -3,8 +3,10 @@ import { describe, expect, test } from "vitest";
 import { RunConfig } from "../../core/model/config.ts";
 import { ownedSegment, parameterSpace, stageRange } from "../../core/model/parameters.ts";
 import { makePlan } from "../../core/plan/partition.ts";
+import { leadReplicas } from "../../core/plan/plan.ts";
 import { Random } from "../../core/random.ts";
-import { PLAIN_CODECS } from "../../core/reduce/codec.ts";
+import { PLAIN_CODECS, SITE_CODECS } from "../../core/reduce/codec.ts";
+import { UnsaidGradients } from "../../core/reduce/error-feedback.ts";
 import { sumOverReplicas } from "../../core/reduce/hierarchy.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
 import { memoryNetwork } from "../fixtures/memory-network.ts";
@@ -14,7 +16,8 @@ const clusters = fc.record({
   tied: fc.boolean(),
   stages: fc.oneof(fc.constant("auto" as const), fc.integer({ min: 1, max: 3 })),
   sites: fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 4 }),
-  codec: fc.constantFrom(...PLAIN_CODECS),
+  site: fc.constantFrom(...SITE_CODECS),
+  wide: fc.constantFrom(...PLAIN_CODECS),
   seed: fc.nat(),
 });
 
@@ -59,7 +62,8 @@ describe("sumOverReplicas", () => {
             stages.map(async ({ worker, first, last }) => {
               const segment = ownedSegment(space, stageRange(config.model, first, last));
               const gradient = full[r]!.slice(segment.start, segment.end);
-              await sumOverReplicas(config.model, plan, worker, gradient, cluster.codec, transport(worker));
+              const codecs = { site: cluster.site, wide: cluster.wide, unsaid: null };
+              await sumOverReplicas(config.model, plan, worker, gradient, codecs, transport(worker));
               return { r, segment, gradient };
             }),
           ),
@@ -71,12 +75,63 @@ describe("sumOverReplicas", () => {
           return Math.max(most, Math.abs(value - exact));
         }, 0);
         // A term and the sum are rounded once each: values are below 1/2, sums below the number of replicas.
-        const step = { f32: 1e-6, f16: 2 ** -11, int8: 1 / 127 }[cluster.codec];
-        expect(worst).toBeLessThan(10 * step * plan.replicas.length);
+        const rounding = { f32: 1e-6, f16: 2 ** -11, int8: 1 / 127 };
+        expect(worst).toBeLessThan(
+          10 * (rounding[cluster.wide] + rounding[cluster.site]) * plan.replicas.length,
+        );
         for (const other of summed.slice(1))
           expect(other.every((value, i) => value === summed[0]![i])).toBe(true);
       }),
       { numRuns: 40 },
+    );
+  });
+
+  test("what int4 and top-k leave out is said later: nothing is lost", async () => {
+    const codecs = fc.constantFrom("int4" as const, "topk" as const);
+    await fc.assert(
+      fc.asyncProperty(clusters, codecs, async (cluster, wide) => {
+        const { config, plan } = clusterPlan(cluster);
+        const space = parameterSpace(config.model);
+        const random = new Random(cluster.seed);
+        const leads = leadReplicas(plan);
+        const stages = plan.replicas.flatMap((replica) =>
+          replica.stages.map(({ worker, first, last }) => {
+            const segment = ownedSegment(space, stageRange(config.model, first, last));
+            return { worker, segment, unsaid: leads.includes(replica) ? new UnsaidGradients(segment) : null };
+          }),
+        );
+        const [exact, said] = [new Float64Array(space.size), new Float64Array(space.size)];
+        for (let step = 0; step < 3; step++) {
+          const { transport } = memoryNetwork(plan);
+          await Promise.all(
+            stages.map(async ({ worker, segment, unsaid }) => {
+              const gradient = Float32Array.from(
+                { length: segment.end - segment.start },
+                () => random.unit() - 0.5,
+              );
+              gradient.forEach((value, i) => (exact[segment.start + i]! += value));
+              await sumOverReplicas(
+                config.model,
+                plan,
+                worker,
+                gradient,
+                { site: "f32", wide, unsaid },
+                transport(worker),
+              );
+              if (plan.replicas[0]!.stages.some((stage) => stage.worker === worker)) {
+                gradient.forEach((value, i) => (said[segment.start + i]! += value));
+              }
+            }),
+          );
+        }
+        for (const { segment, unsaid } of stages) {
+          unsaid?.terms.forEach((value, i) => (said[segment.start + i]! += value));
+          unsaid?.sums.forEach((value, i) => (said[segment.start + i]! += value));
+        }
+        const worst = exact.reduce((most, value, i) => Math.max(most, Math.abs(value - said[i]!)), 0);
+        expect(worst).toBeLessThan(1e-5 * plan.replicas.length);
+      }),
+      { numRuns: 20 },
     );
   });
 
@@ -93,7 +148,7 @@ describe("sumOverReplicas", () => {
             plan,
             worker,
             new Float32Array(end - start),
-            "f32",
+            { site: "f32", wide: "f32", unsaid: null },
             transport(worker),
           );
         }),

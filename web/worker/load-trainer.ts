@@ -4,13 +4,15 @@
 import type { StageSpec } from "../../core/plan/memory.ts";
 import { leadReplicas, positionOf } from "../../core/plan/plan.ts";
 import type { Shard } from "../../core/protocol/control.ts";
+import { needsFeedback } from "../../core/reduce/codec.ts";
+import { UnsaidGradients } from "../../core/reduce/error-feedback.ts";
 import { OuterState } from "../../core/reduce/outer.ts";
 import type { BlobClient } from "./blobs.ts";
 import { OuterLoop } from "./outer-loop.ts";
 import { loadState, saveState } from "./stage-state.ts";
 import { Trainer, type TrainerParts } from "./trainer.ts";
 
-export interface LoadParts extends Omit<TrainerParts, "range" | "slots" | "outerLoop"> {
+export interface LoadParts extends Omit<TrainerParts, "range" | "slots" | "outerLoop" | "unsaid"> {
   readonly spec: StageSpec;
   readonly blobs: Pick<BlobClient, "get" | "put">;
 }
@@ -28,12 +30,14 @@ export async function loadTrainer({ spec, blobs, ...parts }: LoadParts): Promise
   const { range, slots } = spec;
   const isLead = leadReplicas(plan).some(({ stages }) => stages.some(({ worker }) => worker === self));
   const outer = strategy.kind === "rounds" && isLead ? new OuterState(stage.segment) : null;
+  const feedsBack = strategy.kind === "sync" && needsFeedback(strategy.gradients) && isLead;
+  const unsaid = feedsBack ? new UnsaidGradients(stage.segment) : null;
   const { site } = plan.replicas[positionOf(plan, self)!.replica]!;
-  const stored = { stage, range, outer, site };
+  const stored = { stage, range, outer, unsaid, site };
   await loadState(stored, assignment, blobs);
   const outerLoop = strategy.kind === "rounds" ? new OuterLoop({ ...parts, strategy, range, outer }) : null;
   return {
-    trainer: new Trainer({ ...parts, range, slots, outerLoop }),
+    trainer: new Trainer({ ...parts, range, slots, outerLoop, unsaid }),
     save: async () => {
       await outerLoop?.settle();
       return saveState(stored, model, blobs);

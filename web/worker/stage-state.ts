@@ -12,17 +12,20 @@ import {
   type Tensor,
 } from "../../core/model/parameters.ts";
 import type { Shard } from "../../core/protocol/control.ts";
+import type { UnsaidGradients } from "../../core/reduce/error-feedback.ts";
 import type { OuterState } from "../../core/reduce/outer.ts";
 import type { Stage } from "../engine/stage.ts";
 import type { BlobClient } from "./blobs.ts";
 import type { Assignment } from "./trainer.ts";
 
-/** A stage, and what stands beside it in strategy `rounds`. */
+/** A stage, and what stands beside it. */
 export interface StoredStage {
   readonly stage: Stage;
   readonly range: StageRange;
   /** Null in strategy `sync`, and on replicas that do not lead their site. */
   readonly outer: OuterState | null;
+  /** Of strategy `sync`, where its codec needs error feedback; null on replicas that do not lead their site. */
+  readonly unsaid: UnsaidGradients | null;
   readonly site: string;
 }
 
@@ -34,12 +37,28 @@ const MOMENTS = [
 /** The site's own parameters, where the model's are what sites agree on. */
 const OWN = "site/";
 
-/** `shared`: the same in every site. */
-const OUTER = [
-  { what: "momentum", prefix: "outer.momentum/", shared: true },
-  { what: "carried", prefix: "outer.carried/", shared: false },
-  { what: "unsaidSums", prefix: "outer.unsaid.sums/", shared: false },
-] as const;
+/** An array with a value for each of the stage's, kept on the page. */
+interface Beside {
+  readonly prefix: string;
+  readonly values: Float32Array;
+  /** The same in every site. */
+  readonly shared: boolean;
+}
+
+function besides({ outer, unsaid }: StoredStage): Beside[] {
+  if (outer) {
+    return [
+      { prefix: "outer.momentum/", values: outer.momentum, shared: true },
+      { prefix: "outer.carried/", values: outer.carried, shared: false },
+      { prefix: "outer.unsaid.sums/", values: outer.unsaidSums, shared: false },
+    ];
+  }
+  if (!unsaid) return [];
+  return [
+    { prefix: "unsaid.terms/", values: unsaid.terms, shared: false },
+    { prefix: "unsaid.sums/", values: unsaid.sums, shared: false },
+  ];
+}
 
 /** Writes everything that the source has of what the stage owns or borrows; the rest stays zero. */
 export async function loadState(
@@ -88,27 +107,28 @@ function writeModel(
 }
 
 function writeTraining(
-  { stage, outer }: StoredStage,
-  { offset, size }: Tensor,
+  stored: StoredStage,
+  { offset }: Tensor,
   values: (prefix: string) => Float32Array | undefined,
   ofOwnSite: boolean,
 ): void {
   for (const { what, prefix } of MOMENTS) {
     const moments = values(prefix);
-    if (moments) stage.write(what, moments, offset);
+    if (moments) stored.stage.write(what, moments, offset);
   }
-  for (const { what, prefix, shared } of outer ? OUTER : []) {
-    const array = values(prefix);
-    if (array && (shared || ofOwnSite)) outer!.part(what, { start: offset, end: offset + size }).set(array);
+  for (const beside of besides(stored)) {
+    const array = values(beside.prefix);
+    if (array && (beside.shared || ofOwnSite)) beside.values.set(array, offset - stored.stage.segment.start);
   }
 }
 
 /** Uploads what the stage owns. */
 export async function saveState(
-  { stage, range, outer, site }: StoredStage,
+  stored: StoredStage,
   model: ModelConfig,
   blobs: Pick<BlobClient, "get" | "put">,
 ): Promise<Shard> {
+  const { stage, range, outer, site } = stored;
   const owned = ownedTensors(parameterSpace(model), range);
   const tensors = new Map<string, NamedTensor>();
   const add = (prefix: string, values: Float32Array) => {
@@ -117,13 +137,17 @@ export async function saveState(
   const own = await stage.read("parameters");
   add("", outer ? outer.anchor : own);
   for (const { what, prefix } of MOMENTS) add(prefix, await stage.read(what));
-  if (outer) {
-    add(OWN, own);
-    for (const { what, prefix } of OUTER) add(prefix, outer[what]);
-  }
+  if (outer) add(OWN, own);
+  const arrays = besides(stored);
+  for (const { prefix, values } of arrays) add(prefix, values);
   const file = encodeSafetensors(tensors);
   const names = owned.map(({ name }) => name);
-  return { hash: await blobs.put(file), bytes: file.length, tensors: names, ...(outer && { site }) };
+  return {
+    hash: await blobs.put(file),
+    bytes: file.length,
+    tensors: names,
+    ...(arrays.length > 0 && { site }),
+  };
 }
 
 function slice(values: Float32Array, { offset, size, shape }: Tensor, start: number): NamedTensor {

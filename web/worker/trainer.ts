@@ -10,6 +10,7 @@ import { oneForwardOneBackward } from "../../core/plan/schedule.ts";
 import type { Times, WorkerMessage } from "../../core/protocol/control.ts";
 import type { FrameKind } from "../../core/protocol/frame.ts";
 import { Random } from "../../core/random.ts";
+import type { UnsaidGradients } from "../../core/reduce/error-feedback.ts";
 import { sumOverReplicas } from "../../core/reduce/hierarchy.ts";
 import type { Stage } from "../engine/stage.ts";
 import type { Channel, Place } from "./channel.ts";
@@ -35,6 +36,8 @@ export interface TrainerParts {
   readonly meter: Meter;
   /** Of strategy `rounds`. */
   readonly outerLoop: OuterLoop | null;
+  /** Of strategy `sync`, where its codec needs error feedback. */
+  readonly unsaid: UnsaidGradients | null;
   readonly tokens: { readonly train: Tokens; readonly valid: Tokens };
 }
 
@@ -195,17 +198,18 @@ export class Trainer {
 
   /** Over all replicas, or, where sites exchange by rounds, over those of this site. */
   async #sumGradients(step: number): Promise<void> {
-    const { assignment, stage, channel, self, meter } = this.#parts;
+    const { assignment, stage, channel, self, meter, unsaid } = this.#parts;
     const { config, plan } = assignment;
-    const { strategy, model } = config;
+    const { strategy, model, siteGradients: site } = config;
     const summed =
       strategy.kind === "sync"
         ? plan
         : { ...plan, replicas: plan.replicas.filter(({ site }) => site === this.#replica.site) };
     if (summed.replicas.length === 1) return;
-    const codec = strategy.kind === "sync" ? strategy.gradients : "f32";
+    const wide = strategy.kind === "sync" ? strategy.gradients : "f32";
     const gradient = await stage.gradient();
-    const sum = sumOverReplicas(model, summed, self, gradient, codec, channel.segments(step));
+    const codecs = { site, wide, unsaid };
+    const sum = sumOverReplicas(model, summed, self, gradient, codecs, channel.segments(step));
     await meter.waitForExchange(meter.exchange(sum));
     stage.setGradient(gradient, stage.segment.start);
   }

@@ -1,4 +1,4 @@
-// Strategy `rounds` on real stages: two sites in this process.
+// The strategies on real stages: two sites in this process.
 import { expect, test } from "vitest";
 import type { RunConfig } from "../../core/model/config.ts";
 import { Random } from "../../core/random.ts";
@@ -46,14 +46,13 @@ test("one inner step, one fragment, no overlap, rate 1, no momentum: the same as
   byHand.destroy();
 });
 
+const rounds = roundsStrategy({ inner: 8, fragments: 2, overlap: 2, bits: 4 });
 test.each([
-  { name: "between exchanges", at: 7 },
-  { name: "while one is under way", at: 9 },
-])("stopped $name and started again, sites go on to the same bits", async ({ at }) => {
-  const config = tinyConfig({
-    steps: 16,
-    strategy: roundsStrategy({ inner: 8, fragments: 2, overlap: 2, bits: 4 }),
-  });
+  { name: "rounds, between exchanges", at: 7, strategy: rounds },
+  { name: "rounds, while an exchange is under way", at: 9, strategy: rounds },
+  { name: "sync, with error feedback", at: 7, strategy: { kind: "sync", gradients: "int4" } as const },
+])("stopped and started again, sites go on to the same bits: $name", async ({ at, strategy }) => {
+  const config = tinyConfig({ steps: 16, strategy });
   const blobs = new MemoryBlobs();
   const unbroken = await start(config, { blobs });
   const saved = await advance(unbroken, at).then(() => unbroken.save());

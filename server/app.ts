@@ -79,7 +79,7 @@ async function startLocked(options: ServerOptions, unlock: () => Promise<void>):
     const metrics = new Metrics(() => coordinator.snapshot());
     const brokerKey = randomBytes(12).toString("hex");
     const broker = createBroker({ key: brokerKey });
-    const relay = new Relay();
+    const relay = new Relay((worker, other) => coordinator.linked(worker, other));
     const iceServers = iceServersFromEnvironment();
     const control = new ControlSocket({ coordinator, tokens, metrics, relay, brokerKey, iceServers });
     const app = createApp({

@@ -12,6 +12,7 @@ import { EXPORTED_FILES, type Checkpoint, type Checkpoints, type ExportedFile } 
 import type { Coordinator, CoordinatorUpdate, WorkerPort } from "./coordinator-port.ts";
 import { loadCorpus } from "./corpus.ts";
 import { describeHolding } from "../core/plan/describe.ts";
+import { linksOf } from "../core/plan/plan.ts";
 import { UserError } from "./errors.ts";
 import { log } from "./log.ts";
 import { Run } from "./run.ts";
@@ -137,6 +138,13 @@ export class RunCoordinator implements Coordinator {
         checkpoint: run.checkpoint?.id ?? null,
       },
     };
+  }
+
+  /** Whether the plan in force links the two. */
+  linked(worker: string, other: string): boolean {
+    const plan = this.#active ? this.#run!.plan : null;
+    const [a, b] = [worker, other].sort();
+    return plan !== null && linksOf(plan).some((link) => link.initiator === a && link.other === b);
   }
 
   history(): History {

@@ -1,7 +1,7 @@
-// The relay: passes binary messages between two workers' pages that cannot reach each other, unread. A worker shows
-// the key it was given when it joined, and is heard while its control socket is open. The server holds no more of a
-// page's bytes than the credit every page keeps to.
-// Not here: what the messages are (web/link), who is to be linked with whom (the plan; nobody answers other calls).
+// The relay: passes binary messages between two workers' pages that the plan links and that cannot reach each other,
+// unread. A worker shows the key it was given when it joined, and is heard while its control socket is open. The
+// server holds no more of a page's bytes than the credit every page keeps to.
+// Not here: what the messages are (web/link), who is to be linked with whom (core/plan/plan.ts).
 import { randomBytes, randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
@@ -44,6 +44,12 @@ export class Relay {
   readonly #byKey = new Map<string, Member>();
   readonly #byWorker = new Map<string, Member>();
   readonly #waiting = new Map<string, WaitingCall>();
+  readonly #linked: (worker: string, other: string) => boolean;
+
+  /** `linked`: whether two workers have a link to keep up now. */
+  constructor(linked: (worker: string, other: string) => boolean) {
+    this.#linked = linked;
+  }
 
   /** Lets a worker take part; `ring` tells it of calls. Returns its key. */
   admit(worker: string, ring: (message: RingMessage) => void): string {
@@ -95,6 +101,7 @@ export class Relay {
   #call(socket: WebSocket, from: string, { to, link }: { to: string; link: string }): void {
     const other = this.#byWorker.get(to);
     if (!other) return socket.close(ENDED, "its page has left the server");
+    if (!this.#linked(from, to)) return socket.close(ENDED, "no run links these workers now");
     const call = randomUUID();
     this.#waiting.set(call, { to, socket });
     socket.once("close", () => this.#waiting.delete(call));

@@ -197,3 +197,29 @@ test("a worker that leaves at once is let go after its step", async () => {
   const { events } = server.coordinator.history();
   expect(eventsOf(events, "recovered")).toEqual([]);
 });
+
+test("where no direct connection comes up, a run goes through the server, and both pages and the log say so", async () => {
+  const context = await headless.browser.newContext();
+  onTestFinished(() => context.close());
+  // As behind a firewall that lets no UDP out: only TURN servers would do, and there are none.
+  await context.addInitScript(() => {
+    const Direct = RTCPeerConnection;
+    globalThis.RTCPeerConnection = class extends Direct {
+      constructor(configuration?: RTCConfiguration) {
+        super({ ...configuration, iceTransportPolicy: "relay" });
+      }
+    };
+  });
+  const walled = await context.newPage();
+  await walled.goto(`${server.url}/worker?site=home#token=${server.tokens.worker}`);
+  await open(`/worker?site=lab#token=${server.tokens.worker}`);
+  await expect.poll(() => server.coordinator.snapshot().workers.length).toBe(2);
+  const page = await open(`/#token=${server.tokens.owner}`);
+  const run = await server.coordinator.start(tinyConfig({ name: "walled", steps: 5000 }));
+  await expect.poll(() => server.coordinator.snapshot().run!.step, { timeout: 60_000 }).toBeGreaterThan(2);
+  await walled.getByText(/lab-\d+: no direct connection came up/).waitFor();
+  await page.getByText(/to home-\d+ through the server/).waitFor();
+  const states = eventsOf(server.coordinator.history().events, "worker").map(({ state }) => state);
+  expect(states).toContainEqual(expect.stringMatching(/reaches home-\d+ only through the server/));
+  await server.coordinator.stop(run);
+});

@@ -12,7 +12,7 @@ let relay: Relay;
 let url: string;
 
 beforeEach(async () => {
-  relay = new Relay();
+  relay = new Relay((worker, other) => ![worker, other].includes("stranger"));
   server = createServer();
   server.on("upgrade", (request, socket, head) => relay.handleUpgrade(request, socket, head));
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
@@ -61,6 +61,15 @@ async function joined(): Promise<[Client, Client]> {
   );
   return [caller, answerer];
 }
+
+test("does not ring a worker that no run links with the caller", async () => {
+  const rings: RingMessage[] = [];
+  const key = relay.admit("stranger", () => {});
+  relay.admit("b-1", (ring) => rings.push(ring));
+  const caller = connect({ type: "call", key, to: "b-1", link: randomUUID() });
+  await vi.waitFor(() => expect(caller.closed).toEqual(["no run links these workers now"]));
+  expect(rings).toEqual([]);
+});
 
 test("passes binary messages on, unchanged and in order, and says how much", async () => {
   const [a, b] = await joined();

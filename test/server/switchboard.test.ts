@@ -20,7 +20,7 @@ const WAIT = { timeout: 20_000, interval: 50 };
 
 let server: Server;
 let broker: Broker;
-const relay = new Relay();
+const relay = new Relay(() => true);
 let browser: Browser;
 let context: BrowserContext;
 let origin: string;

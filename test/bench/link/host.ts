@@ -24,7 +24,7 @@ const script = output.output[0].code;
 
 const key = "bench";
 const broker = createBroker({ key });
-const relay = new Relay();
+const relay = new Relay(() => true);
 const signals = new WebSocketServer({ noServer: true });
 const workers = new Map<string, WebSocket>();
 const keys = Object.fromEntries(

@@ -1,6 +1,7 @@
 // The strategies on real stages: two sites in this process.
 import { expect, test } from "vitest";
 import type { RunConfig } from "../../core/model/config.ts";
+import { decodeSafetensors, encodeSafetensors } from "../../core/formats/safetensors.ts";
 import { Random } from "../../core/random.ts";
 import { roundsStrategy, tinyConfig } from "../fixtures/configs.ts";
 import { InProcessSites, MemoryBlobs } from "../fixtures/in-process-sites.ts";
@@ -68,6 +69,25 @@ test.each([
   resumed.destroy();
 });
 
+test("a site that comes back with other values than the rest is given theirs at the next exchange", async () => {
+  const config = tinyConfig({ steps: 16, strategy: rounds });
+  const blobs = new MemoryBlobs();
+  const whole = await start(config, { blobs });
+  await advance(whole, 5);
+  const saved = await whole.save();
+  const [right, damaged] = [saved.shards[0]!, saved.shards[1]!];
+  const { tensors } = decodeSafetensors(new Uint8Array(await blobs.get(damaged.hash)));
+  tensors.get(PART.tensor)!.values[3]! += 0.5;
+  const hash = await blobs.put(encodeSafetensors(tensors));
+  const sites = await start(config, { blobs, from: { ...saved, shards: [right, { ...damaged, hash }] } });
+  await advance(sites, config.steps - 5);
+  expect(sites.repaired).toEqual([{ part: PART.name, from: "site-0", to: "site-1" }]);
+  const [a, b] = await parametersOf(sites);
+  expect(a).toEqual(b);
+  whole.destroy();
+  sites.destroy();
+});
+
 test("sites learn with each other's help, in a fraction of the bytes", async () => {
   const run = async (strategy: RunConfig["strategy"]) => {
     const sites = await start(tinyConfig({ steps: 24, strategy }));
@@ -82,6 +102,9 @@ test("sites learn with each other's help, in a fraction of the bytes", async () 
   expect(sync.wideBytes / rounds.wideBytes).toBeGreaterThan(25);
   expect(rounds.loss).toBeLessThan(sync.loss * 1.15);
 });
+
+/** A part of the model, and one of its tensors. */
+const PART = { name: "block 1", tensor: "model.layers.1.mlp.down_proj.weight" };
 
 async function advance(sites: InProcessSites, steps: number): Promise<void> {
   for (let step = 0; step < steps; step++) await sites.step();

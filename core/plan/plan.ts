@@ -15,7 +15,12 @@ export const Replica = z.strictObject({
 });
 
 /** Replicas in a fixed order: sums are taken in this order, so that results do not depend on timing. */
-export const Plan = z.strictObject({ replicas: z.array(Replica).min(1), spare: z.array(z.string()) });
+export const Plan = z.strictObject({
+  replicas: z.array(Replica).min(1),
+  spare: z.array(z.string()),
+  /** How much of a wide sum each site takes, in order of lead replicas; absent where links count as equal. */
+  wideShares: z.array(z.number().min(0).max(1)).optional(),
+});
 
 export type PlannedStage = z.infer<typeof PlannedStage>;
 export type Replica = z.infer<typeof Replica>;

@@ -7,7 +7,7 @@ import { parameterSpace, type Segment } from "../model/parameters.ts";
 import { leadReplicas, positionOf, type Plan, type Replica } from "../plan/plan.ts";
 import type { Codec, SiteCodec } from "./codec.ts";
 import type { UnsaidGradients } from "./error-feedback.ts";
-import { commonSegments, holdingsOf, overlaps } from "./holdings.ts";
+import { commonSegments, holdingsOf, overlaps, wideSitesOf } from "./holdings.ts";
 import { add, sumAcrossSites } from "./sum-across-sites.ts";
 import { decoded, encoded, type SegmentTransport } from "./transport.ts";
 
@@ -64,11 +64,11 @@ export async function sumOverReplicas(
     add(slice(part.segment), await transport.receive(part.worker, "reduce", part.segment.start));
   }
 
-  const leadHoldings = leads.map(holdings);
+  const sites = wideSitesOf(model, plan);
   await Promise.all(
-    commonSegments(leadHoldings, mine).map((segment) =>
+    commonSegments(sites.holdings, mine).map((segment) =>
       sumAcrossSites(
-        leadHoldings,
+        sites,
         worker,
         segment,
         slice(segment),

@@ -8,11 +8,22 @@ import {
   type ParameterSpace,
   type Segment,
 } from "../model/parameters.ts";
-import type { Replica } from "../plan/plan.ts";
+import { leadReplicas, type Plan, type Replica } from "../plan/plan.ts";
 
 export interface Holding {
   readonly worker: string;
   readonly segment: Segment;
+}
+
+/** Sites as a wide sum sees them, in plan order: what the stages of their lead replicas hold, and each one's share. */
+export interface WideSites {
+  readonly holdings: readonly Holding[][];
+  readonly shares: readonly number[];
+}
+
+export function wideSitesOf(model: ModelConfig, plan: Plan): WideSites {
+  const holdings = leadReplicas(plan).map((replica) => holdingsOf(model, replica));
+  return { holdings, shares: plan.wideShares ?? holdings.map(() => 1 / holdings.length) };
 }
 
 /** What each stage of a replica owns, in order. */

@@ -6,7 +6,7 @@
 import type { RoundsConfig } from "../model/config.ts";
 import type { Segment } from "../model/parameters.ts";
 import type { Codec } from "./codec.ts";
-import { commonSegments, type Holding } from "./holdings.ts";
+import { commonSegments, type WideSites } from "./holdings.ts";
 import { gatherAcrossSites, sumAcrossSites } from "./sum-across-sites.ts";
 import type { SegmentTransport } from "./transport.ts";
 
@@ -24,8 +24,7 @@ const LAST_BITS = 8;
 
 export interface OuterOptions {
   readonly strategy: Pick<RoundsConfig, "bits" | "outerLr" | "outerMomentum">;
-  /** What the stages of each site's lead replica hold, in plan order. */
-  readonly sites: readonly Holding[][];
+  readonly sites: WideSites;
   readonly worker: string;
 }
 
@@ -123,12 +122,12 @@ export class OuterState {
     transport: SegmentTransport,
   ): Promise<Float32Array> {
     await Promise.all(
-      commonSegments(sites, segment).map(async (piece) => {
+      commonSegments(sites.holdings, segment).map(async (piece) => {
         const values = gradient.subarray(piece.start - segment.start, piece.end - segment.start);
         const carried = this.part("carried", piece);
         if (codec === "topk") {
           const terms = { codec, weight, unsaid: carried };
-          values.set(await gatherAcrossSites(sites, worker, piece, values, terms, transport));
+          values.set(await gatherAcrossSites(sites.holdings, worker, piece, values, terms, transport));
         } else {
           const feedback = { terms: carried, sums: this.part("unsaidSums", piece) };
           await sumAcrossSites(sites, worker, piece, values, { codec, weight, feedback }, transport);

@@ -3,10 +3,10 @@
 // zero, an all-gather alone: each site tells all others its term, and all take the same mean.
 // Not here: what comes before and after inside a site (hierarchy.ts, outer.ts).
 import type { Segment } from "../model/parameters.ts";
-import { share } from "../plan/partition.ts";
+import { cutByShares } from "../plan/wide-shares.ts";
 import type { Codec } from "./codec.ts";
 import { encodeWithFeedback, type Feedback } from "./error-feedback.ts";
-import { overlaps, type Holding } from "./holdings.ts";
+import { overlaps, type Holding, type WideSites } from "./holdings.ts";
 import { decoded, encoded, type Encoded, type SegmentTransport } from "./transport.ts";
 
 export interface Terms {
@@ -21,22 +21,23 @@ export interface Terms {
  * Replaces `values` by their sum, or mean, over sites. Every lead worker that holds the segment calls this.
  * Terms are taken in the order of `sites`, in f32, whatever order they arrive in.
  *
- * @param sites what the stages of each site's lead replica hold; `segment` lies on a single worker of each
+ * @param sites `segment` lies on a single worker of each
  * @param values [segment.end - segment.start]
  */
 export async function sumAcrossSites(
-  sites: readonly Holding[][],
+  sites: WideSites,
   worker: string,
   segment: Segment,
   values: Float32Array,
   { codec, weight, feedback }: Terms,
   transport: SegmentTransport,
 ): Promise<void> {
-  const size = segment.end - segment.start;
-  const parts = sites.map((holdings, i) => {
-    const [first, end] = [share(size, i, sites.length), share(size, i + 1, sites.length)];
-    return { owner: overlaps(holdings, segment)[0]!.worker, first, end, at: segment.start + first };
-  });
+  const parts = cutByShares(segment.end - segment.start, sites.shares).map(({ first, end }, i) => ({
+    owner: overlaps(sites.holdings[i]!, segment)[0]!.worker,
+    first,
+    end,
+    at: segment.start + first,
+  }));
   const own = parts.find(({ owner }) => owner === worker)!;
   const others = parts.filter((part) => part !== own);
   for (const { owner, first, end, at } of others) {

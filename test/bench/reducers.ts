@@ -41,7 +41,10 @@ async function exchange(codec: Codec, size: number, sites: number): Promise<numb
     spare: [],
   };
   const segment = { start: 0, end: size };
-  const holdings = names.map((worker) => [{ worker, segment }]);
+  const wide = {
+    holdings: names.map((worker) => [{ worker, segment }]),
+    shares: names.map(() => 1 / names.length),
+  };
   const { transport } = memoryNetwork(plan);
   const states = names.map((worker, site) => ({
     worker,
@@ -51,7 +54,7 @@ async function exchange(codec: Codec, size: number, sites: number): Promise<numb
   const began = performance.now();
   await Promise.all(
     states.map(({ worker, values, feedback }) =>
-      sumAcrossSites(holdings, worker, segment, values, { codec, weight: 1, feedback }, transport(worker)),
+      sumAcrossSites(wide, worker, segment, values, { codec, weight: 1, feedback }, transport(worker)),
     ),
   );
   return (performance.now() - began) / 1000;

@@ -4,6 +4,7 @@ import { RunConfig } from "../../core/model/config.ts";
 import { ownedSegment, parameterSpace, stageRange } from "../../core/model/parameters.ts";
 import { makePlan } from "../../core/plan/partition.ts";
 import { leadReplicas } from "../../core/plan/plan.ts";
+import { wideShares } from "../../core/plan/wide-shares.ts";
 import { Random } from "../../core/random.ts";
 import { PLAIN_CODECS, SITE_CODECS } from "../../core/reduce/codec.ts";
 import { UnsaidGradients } from "../../core/reduce/error-feedback.ts";
@@ -18,6 +19,7 @@ const clusters = fc.record({
   sites: fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 4 }),
   site: fc.constantFrom(...SITE_CODECS),
   wide: fc.constantFrom(...PLAIN_CODECS),
+  speeds: fc.array(fc.double({ min: 0.01, max: 100, noNaN: true }), { minLength: 4, maxLength: 4 }),
   seed: fc.nat(),
 });
 
@@ -26,11 +28,13 @@ function clusterPlan({
   tied,
   stages,
   sites,
+  speeds,
 }: {
   layers: number;
   tied: boolean;
   stages: "auto" | number;
   sites: number[];
+  speeds?: number[];
 }) {
   const base = tinyConfig();
   const config = RunConfig.parse({
@@ -43,7 +47,12 @@ function clusterPlan({
   const workers = new Map(
     sites.map((count, s) => [`s${s}`, Array.from({ length: count }, (_, i) => `s${s}-${i}`)] as const),
   );
-  return { config, plan: makePlan(config, workers) };
+  const plan = makePlan(config, workers);
+  const leads = leadReplicas(plan);
+  return {
+    config,
+    plan: { ...plan, ...(speeds && { wideShares: wideShares(speeds.slice(0, leads.length)) }) },
+  };
 }
 
 describe("sumOverReplicas", () => {

@@ -4,7 +4,7 @@ import type { RoundsConfig } from "../../core/model/config.ts";
 import { parameterSpace, type Segment } from "../../core/model/parameters.ts";
 import { makePlan } from "../../core/plan/partition.ts";
 import { Random } from "../../core/random.ts";
-import { holdingsOf } from "../../core/reduce/holdings.ts";
+import { holdingsOf, wideSitesOf } from "../../core/reduce/holdings.ts";
 import { OuterState } from "../../core/reduce/outer.ts";
 import { roundsStrategy, tinyConfig } from "../fixtures/configs.ts";
 import { memoryNetwork } from "../fixtures/memory-network.ts";
@@ -53,7 +53,7 @@ class Sites {
         holdings.map(({ worker, segment }) => {
           const outer = this.outer.get(worker)!;
           const local = outer.anchor.map((value, i) => value - pseudo[s]![segment.start + i]!);
-          const options = { strategy: this.#strategy, sites: this.holdings, worker };
+          const options = { strategy: this.#strategy, sites: wideSitesOf(config.model, this.plan), worker };
           return outer.exchange({ segment, local, tokens: tokens[s]!, last }, options, transport(worker));
         }),
       ),

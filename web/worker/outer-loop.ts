@@ -12,7 +12,13 @@ import {
 import { leadReplicas, positionOf } from "../../core/plan/plan.ts";
 import { fragmentOf, fragmentSegments } from "../../core/plan/rounds.ts";
 import { crc32 } from "../../core/protocol/crc32.ts";
-import { holdingsOf, overlaps, type Holding } from "../../core/reduce/holdings.ts";
+import {
+  holdingsOf,
+  overlaps,
+  wideSitesOf,
+  type Holding,
+  type WideSites,
+} from "../../core/reduce/holdings.ts";
 import type { OuterState } from "../../core/reduce/outer.ts";
 import type { Stage } from "../engine/stage.ts";
 import type { Channel } from "./channel.ts";
@@ -33,8 +39,7 @@ export interface OuterLoopParts {
 
 export class OuterLoop {
   readonly #parts: OuterLoopParts;
-  /** What each site's lead replica holds, in plan order. */
-  readonly #sites: readonly Holding[][];
+  readonly #sites: WideSites;
   /** What the lead replica of this worker's site holds, and its other replicas. */
   readonly #lead: readonly Holding[];
   readonly #followers: readonly Holding[];
@@ -48,8 +53,8 @@ export class OuterLoop {
     const leads = leadReplicas(plan);
     const lead = leads.find((replica) => replica.site === site)!;
     this.#parts = parts;
-    this.#sites = leads.map((replica) => holdingsOf(config.model, replica));
-    this.#lead = this.#sites[leads.indexOf(lead)]!;
+    this.#sites = wideSitesOf(config.model, plan);
+    this.#lead = this.#sites.holdings[leads.indexOf(lead)]!;
     this.#followers = plan.replicas
       .filter((replica) => replica.site === site && replica !== lead)
       .flatMap((replica) => holdingsOf(config.model, replica));

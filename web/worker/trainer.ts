@@ -204,7 +204,7 @@ export class Trainer {
     const summed =
       strategy.kind === "sync"
         ? plan
-        : { ...plan, replicas: plan.replicas.filter(({ site }) => site === this.#replica.site) };
+        : { replicas: plan.replicas.filter(({ site }) => site === this.#replica.site), spare: [] };
     if (summed.replicas.length === 1) return;
     const wide = strategy.kind === "sync" ? strategy.gradients : "f32";
     const gradient = await stage.gradient();

@@ -1,0 +1,39 @@
+// How much of a wide sum each site takes, so that the slowest link is done soonest.
+// Not here: the sum itself (core/reduce/sum-across-sites.ts), who measures links.
+
+/**
+ * Shares of a reduce-scatter and all-gather by site, which add up to 1. Of every value a site sends its term, unless it
+ * takes the sum; and the sum to the N - 1 others, if it does: (1 - w) + (N - 1) w = 1 + (N - 2) w. The shares minimise
+ * the largest of (1 + (N - 2) w_i) / b_i: water is filled in over the fastest sites until all that take a share need
+ * equally long. With two sites a site sends the same whatever its share.
+ *
+ * @param bytesPerSecond what each site's link to the others carries, b_i
+ */
+export function wideShares(bytesPerSecond: readonly number[]): number[] {
+  const count = bytesPerSecond.length;
+  if (count <= 2) return bytesPerSecond.map(() => 1 / count);
+  const fastest = [...bytesPerSecond].sort((a, b) => b - a);
+  let sum = 0;
+  let time = Infinity;
+  for (const [i, speed] of fastest.entries()) {
+    // A site that needs longer than that for its terms alone takes no sum.
+    if (time * speed <= 1) break;
+    sum += speed;
+    time = (count - 2 + i + 1) / sum;
+  }
+  return bytesPerSecond.map((speed) => Math.max(0, time * speed - 1) / (count - 2));
+}
+
+/** Where each site's part of `size` values begins and ends: whole numbers, without gaps. */
+export function cutByShares(size: number, shares: readonly number[]): { first: number; end: number }[] {
+  let before = 0;
+  let first = 0;
+  return shares.map((share, i) => {
+    before += share;
+    // Rounding must not leave a value over.
+    const end = i === shares.length - 1 ? size : Math.max(first, Math.floor(size * before));
+    const part = { first, end };
+    first = end;
+    return part;
+  });
+}

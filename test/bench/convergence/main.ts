@@ -11,7 +11,7 @@ import { readText } from "../../../server/corpus.ts";
 import { openFirefox } from "../browsers.ts";
 import { serveTask } from "../serve.ts";
 import { EXPERIMENTS, type Experiment } from "./experiments.ts";
-import { renderPlot, renderReport } from "./report.ts";
+import { byLength, renderPlot, renderReport } from "./report.ts";
 import { Results, Trained, type Result } from "./results.ts";
 
 const FOLDER = "docs/convergence";
@@ -68,7 +68,10 @@ async function keep(results: readonly Result[]): Promise<void> {
 }
 
 async function drawUp(results: readonly Result[]): Promise<void> {
-  await writeFile(join(FOLDER, "plot.svg"), renderPlot(results));
-  const report = renderReport(results, "convergence/plot.svg");
+  const plotOf = (steps: number) => `plot-${steps}.svg`;
+  for (const [steps, ofLength] of byLength(results)) {
+    await writeFile(join(FOLDER, plotOf(steps)), renderPlot(ofLength));
+  }
+  const report = renderReport(results, (steps) => `convergence/${plotOf(steps)}`);
   await writeFile("docs/convergence.md", await format(report, { parser: "markdown", printWidth: 110 }));
 }

@@ -12,19 +12,28 @@ interface Row {
   readonly curve: Result["curve"];
 }
 
-export function renderReport(results: readonly Result[], plot: string): string {
-  const rows = rowsOf(results);
+/** `plotOf`: where the plot of trainings of that many steps is. */
+export function renderReport(results: readonly Result[], plotOf: (steps: number) => string): string {
   const [first] = results;
   if (!first) return "# Convergence\n\nNothing has been measured yet.\n";
-  const { model, batch, steps, data, optimizer } = first.config;
+  const { model, batch, data, optimizer } = first.config;
   return [
     "# Convergence",
     "What the strategies cost in loss and save in bytes between sites: the same model, text, tokens and optimizer, trained by different strategies on two and four sites. Drawn up by `npx tsx test/bench/convergence/main.ts`, which runs what is missing; raw results and configurations are in [convergence/results.json](convergence/results.json).",
-    `The model: ${model.layers} blocks, width ${model.width}, hidden ${model.hidden}, ${model.heads} heads (${model.kvHeads} of keys and values), context ${model.context}, bytes as tokens. The text: \`${data.text}\`, its last ${100 * data.valid} % for validation. ${steps.toLocaleString("en")} steps of ${(batch * model.context).toLocaleString("en")} tokens; AdamW at ${optimizer.lr}, cosine to ${optimizer.minLr}, clipped at ${optimizer.clip}. All sites are in one page and share its GPU; they run what worker pages run, and what they would send each other is counted with its frame headers. No site leaves steps out.`,
-    table(rows),
+    `The model: ${model.layers} blocks, width ${model.width}, hidden ${model.hidden}, ${model.heads} heads (${model.kvHeads} of keys and values), context ${model.context}, bytes as tokens. The text: \`${data.text}\`, its last ${100 * data.valid} % for validation. ${(batch * model.context).toLocaleString("en")} tokens a step; AdamW at ${optimizer.lr}, cosine to ${optimizer.minLr}, clipped at ${optimizer.clip}. All sites are in one page and share its GPU; they run what worker pages run, and what they would send each other is counted with its frame headers. No site leaves steps out.`,
     "Wide bytes: of all sites together, per token trained on. The loss of several seeds is their mean, with the smallest and the largest; a difference is to sync f32 on as many sites.",
-    `![Validation loss by step](${plot})`,
+    ...byLength(results).flatMap(([steps, ofLength]) => [
+      `## ${steps.toLocaleString("en")} steps`,
+      table(rowsOf(ofLength)),
+      `![Validation loss by step](${plotOf(steps)})`,
+    ]),
   ].join("\n\n");
+}
+
+/** Results by how long the training was, the shortest first. */
+export function byLength(results: readonly Result[]): [steps: number, results: Result[]][] {
+  const lengths = [...new Set(results.map(({ config }) => config.steps))].sort((a, b) => a - b);
+  return lengths.map((steps) => [steps, results.filter(({ config }) => config.steps === steps)]);
 }
 
 function rowsOf(results: readonly Result[]): Row[] {
@@ -88,7 +97,7 @@ const COLOURS = [
   "#bcbd22",
 ];
 
-/** Validation loss by step, a curve a row, as SVG. */
+/** Validation loss by step, a curve a row, as SVG; trainings of one length. */
 export function renderPlot(results: readonly Result[]): string {
   const rows = rowsOf(results);
   const points = rows.flatMap(({ curve }) => curve);

@@ -2,7 +2,8 @@
 // exactly once, and starts a new generation from the latest checkpoint when a worker is lost.
 // Not here: who is connected and which run is active (coordinator.ts), how workers compute (web/worker).
 import type { RunConfig } from "../core/model/config.ts";
-import { makePlan, type SiteWorkers } from "../core/plan/partition.ts";
+import type { SiteWorkers } from "../core/plan/partition.ts";
+import { planRun } from "../core/plan/planner.ts";
 import { positionOf, type Plan } from "../core/plan/plan.ts";
 import {
   sampleActivationBytes,
@@ -127,7 +128,7 @@ export class Run {
   /** When these workers make another plan than the one in force: a new generation, after the step in progress. */
   replan(sites: SiteWorkers): void {
     if (!this.plan) return;
-    const { replicas } = makePlan(this.config, sites);
+    const { replicas } = planRun(this.config, sites).plan;
     if (JSON.stringify(replicas) !== JSON.stringify(this.plan.replicas)) this.#wish ??= "replan";
   }
 
@@ -164,7 +165,7 @@ export class Run {
     const { sites, ports } = await this.#parts.crew();
     if (this.stopping) return;
     this.#wish = null;
-    const plan = makePlan(this.config, sites);
+    const { plan } = planRun(this.config, sites);
     const members = plan.replicas.flatMap(({ stages }) => stages.map(({ worker }) => ports.get(worker)!));
     const cohort = new Cohort(++this.#generation, members);
     this.#cohort = cohort;

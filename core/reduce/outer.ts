@@ -11,7 +11,7 @@ import { gatherAcrossSites, sumAcrossSites } from "./sum-across-sites.ts";
 import type { SegmentTransport } from "./transport.ts";
 
 /** How a value of a pseudo-gradient is encoded, by its bits in configurations. */
-const CODEC_OF: Readonly<Record<RoundsConfig["bits"], Codec>> = {
+export const CODEC_OF_BITS: Readonly<Record<RoundsConfig["bits"], Codec>> = {
   32: "f32",
   16: "f16",
   8: "int8",
@@ -89,7 +89,7 @@ export class OuterState {
     // What was carried is in the site's own values: it is not to be said twice.
     if (sparse) this.part("carried", segment).fill(0);
     const bits = last && strategy.bits < LAST_BITS ? LAST_BITS : strategy.bits;
-    const mean = await this.#mean(gradient, CODEC_OF[bits], contribution, options, transport);
+    const mean = await this.#mean(gradient, CODEC_OF_BITS[bits], contribution, options, transport);
     if (!mean.every(Number.isFinite)) {
       throw new RangeError("the mean pseudo-gradient is not finite: lower optimizer.lr or strategy.outerLr");
     }

@@ -1,0 +1,168 @@
+// What a step costs: the formulas that plans are weighed with while they are searched for. All in seconds, bytes and
+// FLOPs of one microbatch. The optimizer, the coordinator's answers, and encoding are not counted.
+// Not here: the search (planner.ts), the exact times of a plan that was chosen (predict.ts, timeline.ts).
+//
+// A microbatch takes a stage W = forward + backward. 1F1B with S stages, m microbatches and a hop of h seconds one way
+// takes at most
+//     sum of W + 2 (S - 1) h  +  (m - 1) (max(largest W, time on the wire) + 2 h (S - 1) / S)
+// fill and drain: the first microbatch's way there and back; then one period each. 1F1B has as many microbatches under
+// way as there are stages (Narayanan et al., "PipeDream", SOSP 2019), so a cycle of the order over stages s..t takes
+// the mean of their W and of the 2 (t - s) hops between them: none takes longer than that period (the cycle means of a
+// timed event graph: Baccelli et al., "Synchronization and Linearity", 1992). test/core/cost.test.ts holds it against
+// the exact times.
+import type { RoundsConfig, RunConfig } from "../model/config.ts";
+import { parameterSpace } from "../model/parameters.ts";
+import { encodedBytes, type Codec } from "../reduce/codec.ts";
+import { CODEC_OF_BITS } from "../reduce/outer.ts";
+import { blockFlops, headFlops } from "./partition.ts";
+import type { LinkSpeed, WorkerSpeed } from "./speed.ts";
+import { microbatchBytes } from "./traffic.ts";
+
+/** What of a run's configuration costs depend on. */
+export interface Load {
+  readonly blocks: number;
+  readonly microbatches: number;
+  /** Tokens of a step. */
+  readonly tokens: number;
+  /** FLOPs of the forward of a block, and of the head. */
+  readonly block: number;
+  readonly head: number;
+  /** Activations on a hop. */
+  readonly activations: number;
+  /** f32 gradients of the model, and of the largest part that cannot be cut: an end and a block. */
+  readonly gradients: number;
+  readonly largestPart: number;
+  /** A tied embedding in f32; 0 when not tied. */
+  readonly tied: number;
+  readonly strategy: RunConfig["strategy"];
+}
+
+export function loadOf(config: RunConfig): Load {
+  const { model, batch, microbatch, strategy } = config;
+  const { tensors, size } = parameterSpace(model);
+  const tokens = microbatch * model.context;
+  const elements = (of: (part: number | "embed" | "head") => boolean) =>
+    tensors.filter(({ part }) => of(part)).reduce((sum, tensor) => sum + tensor.size, 0);
+  const end = Math.max(
+    elements((part) => part === "embed"),
+    elements((part) => part === "head"),
+  );
+  return {
+    blocks: model.layers,
+    microbatches: batch / microbatch,
+    tokens: batch * model.context,
+    block: tokens * blockFlops(model),
+    head: tokens * headFlops(model),
+    activations: microbatchBytes(config),
+    gradients: 4 * size,
+    largestPart: 4 * (end + elements((part) => part === 0)),
+    tied: model.tied ? 4 * model.vocab * model.width : 0,
+    strategy,
+  };
+}
+
+/** A stage of `blocks` blocks: the head's backward is part of its forward, as in the engine. */
+export function forwardSeconds(load: Load, speed: WorkerSpeed, blocks: number, head: boolean): number {
+  return (
+    speed.overhead + (blocks * load.block) / speed.block + (head ? headSeconds(load, speed) : 0)
+  );
+}
+
+export function backwardSeconds(load: Load, speed: WorkerSpeed, blocks: number): number {
+  return speed.overhead + (2 * blocks * load.block) / speed.block;
+}
+
+/** Projection, loss, and the backward of both. */
+export const headSeconds = (load: Load, speed: WorkerSpeed): number => (3 * load.head) / speed.head;
+
+/** A stage's W, apart from its blocks; and what each of its blocks adds. */
+export const fixedSeconds = (load: Load, speed: WorkerSpeed, head: boolean): number =>
+  2 * speed.overhead + (head ? headSeconds(load, speed) : 0);
+export const blockSeconds = (load: Load, speed: WorkerSpeed): number => (3 * load.block) / speed.block;
+
+/** The whole model on one worker, a microbatch. */
+export const aloneSeconds = (load: Load, speed: WorkerSpeed): number =>
+  fixedSeconds(load, speed, true) + load.blocks * blockSeconds(load, speed);
+
+/** `bytes` on a link that carries nothing else. */
+export const transferSeconds = ({ bytesPerSecond, delay }: LinkSpeed, bytes: number): number =>
+  bytes / bytesPerSecond + delay;
+
+/** A pipeline that takes `fill + (m - 1) * period` for m microbatches. */
+export interface PipelineCost {
+  readonly fill: number;
+  readonly period: number;
+}
+
+/** @param work W of each stage; `sum` of them and the `largest` */
+export function pipelineCost(
+  load: Load,
+  link: LinkSpeed,
+  stages: number,
+  { sum, largest }: { readonly sum: number; readonly largest: number },
+): PipelineCost {
+  if (stages === 1) return { fill: sum, period: largest };
+  const wire = load.activations / link.bytesPerSecond;
+  const roundTrips = 2 * (stages - 1) * transferSeconds(link, load.activations);
+  // A tied embedding's gradient goes from the last stage to the first, its new values come back.
+  const tied = load.tied > 0 ? 2 * transferSeconds(link, load.tied) : 0;
+  return { fill: sum + roundTrips + tied, period: Math.max(largest, wire) + roundTrips / stages };
+}
+
+export const pipelineSeconds = ({ fill, period }: PipelineCost, microbatches: number): number =>
+  microbatches === 0 ? 0 : fill + (microbatches - 1) * period;
+
+/** Most microbatches that a pipeline does in `seconds`. */
+export const microbatchesIn = ({ fill, period }: PipelineCost, seconds: number): number =>
+  seconds < fill ? 0 : Math.floor((seconds - fill) / period) + 1;
+
+/**
+ * The sum over a site's replicas: each stage of the lead replica takes its part of every other's gradient in f32, and
+ * sends the sum back. Its part is at least an even share, and at least an end of the model and a block.
+ */
+export function siteSumSeconds(load: Load, link: LinkSpeed, replicas: number, leadStages: number): number {
+  if (replicas < 2) return 0;
+  return siteSumSecondsOf(link, replicas, Math.max(load.gradients / leadStages, load.largestPart));
+}
+
+/** @param part f32 bytes of the largest segment of the lead replica's stages */
+export const siteSumSecondsOf = (link: LinkSpeed, replicas: number, part: number): number =>
+  replicas < 2 ? 0 : 2 * transferSeconds(link, (replicas - 1) * part);
+
+/** A site's line to the others is theirs together: the slowest counts, and the largest delay. */
+export function slowestOf(links: readonly LinkSpeed[]): LinkSpeed {
+  return {
+    bytesPerSecond: Math.min(...links.map(({ bytesPerSecond }) => bytesPerSecond)),
+    delay: Math.max(...links.map(({ delay }) => delay)),
+  };
+}
+
+/**
+ * What exchanges between sites add to a step that takes `step` seconds without. Strategy `sync` waits for one each
+ * step; `rounds` for what `overlap` steps do not hide of one each `inner / fragments` steps. (That a site's other
+ * replicas are told what was agreed on is not counted: it is 1 / (2 inner) of what they sum each step.)
+ */
+export function exchangeSeconds({ strategy, gradients }: Load, wide: readonly LinkSpeed[], step: number) {
+  if (wide.length < 2) return { exposed: 0, hidden: 0 };
+  const link = slowestOf(wide);
+  if (strategy.kind === "sync") {
+    return { exposed: reduceSeconds(link, wide.length, gradients / 4, strategy.gradients), hidden: 0 };
+  }
+  const { inner, fragments, overlap } = strategy;
+  const each = roundSeconds(strategy, link, wide.length, gradients / 4 / fragments);
+  const exposed = Math.max(0, each - overlap * step);
+  const perStep = fragments / inner;
+  return { exposed: exposed * perStep, hidden: (each - exposed) * perStep };
+}
+
+/** Reduce-scatter, then all-gather: every site sends, and receives, all but its own part of `values` twice. */
+function reduceSeconds(link: LinkSpeed, sites: number, values: number, codec: Codec): number {
+  return 2 * transferSeconds(link, ((sites - 1) / sites) * encodedBytes(codec, Math.ceil(values)));
+}
+
+/** One fragment's exchange. With 2 bits every site sends its term to all others; there are no sums to send back. */
+function roundSeconds({ bits }: RoundsConfig, link: LinkSpeed, sites: number, values: number): number {
+  const codec = CODEC_OF_BITS[bits];
+  if (codec !== "topk") return reduceSeconds(link, sites, values, codec);
+  return transferSeconds(link, (sites - 1) * encodedBytes(codec, Math.ceil(values)));
+}

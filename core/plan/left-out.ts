@@ -1,0 +1,72 @@
+// Why a worker has no place in a plan, in words for people.
+import type { RunConfig } from "../model/config.ts";
+import { formatBytes } from "../format.ts";
+import { blockSeconds, fixedSeconds, loadOf, type Load } from "./cost.ts";
+import { candidatesOf, type Measured } from "./measured.ts";
+import type { SiteWorkers } from "./partition.ts";
+import type { Candidate } from "./pipelines.ts";
+import type { Plan } from "./plan.ts";
+import { StageMemory } from "./stage-memory.ts";
+
+export interface LeftOut {
+  readonly worker: string;
+  readonly site: string;
+  readonly why: string;
+}
+
+export function leftOutOf(config: RunConfig, plan: Plan, sites: SiteWorkers, measured: Measured): LeftOut[] {
+  const spare = new Set(plan.spare);
+  const siteOf = [...sites].flatMap(([site, ids]) => ids.map((id) => [id, site] as const));
+  const candidates = new Map(
+    [...(candidatesOf(sites, measured)?.values() ?? [])].flat().map((one) => [one.id, one]),
+  );
+  const explain = explainer(config, plan, candidates);
+  return siteOf
+    .filter(([worker]) => spare.has(worker))
+    .map(([worker, site]) => ({ worker, site, why: explain(site, candidates.get(worker)) }));
+}
+
+function explainer(config: RunConfig, plan: Plan, candidates: ReadonlyMap<string, Candidate>) {
+  const load = loadOf(config);
+  const memory = new StageMemory(config);
+  const { layers } = config.model;
+  const least = Math.min(
+    ...[1, 2, 3].filter((stages) => stages <= layers).map((stages) => memory.bytes(Math.min(1, stages - 1), stages, 1)),
+  );
+  const slowest = new Map<string, number>();
+  for (const { site, stages } of plan.replicas) {
+    for (const { worker, first, last } of stages) {
+      const candidate = candidates.get(worker);
+      if (!candidate) continue;
+      const seconds = stageSeconds(load, candidate, last - first, last === layers);
+      slowest.set(site, Math.max(slowest.get(site) ?? 0, seconds));
+    }
+  }
+  const full = plan.replicas.length === load.microbatches;
+  const enough = full
+    ? `all ${load.microbatches} microbatches of a step have a pipeline of their own: a larger batch, or smaller microbatches, would use it`
+    : "another stage or pipeline would add more waiting than it takes off work";
+  return (site: string, candidate: Candidate | undefined): string => {
+    if (!candidate) return `it is one more than the run has use for: ${full ? enough : "stages and microbatches are dealt out evenly without it"}`;
+    const { speed } = candidate;
+    if (speed.memory < least) {
+      return `one block takes ${formatBytes(least)} of GPU memory, it has ${formatBytes(speed.memory)}`;
+    }
+    const limit = slowest.get(site);
+    if (limit === undefined) {
+      return full
+        ? enough
+        : `site ${site} as a whole is not of use: its workers cannot hold the model together, or exchanging gradients with it would take longer than it saves`;
+    }
+    const own = stageSeconds(load, candidate, 1, false);
+    if (own > limit) {
+      return `too slow: a microbatch takes it ${seconds(own)} with a single block, and others ${seconds(limit)} with all of their stage`;
+    }
+    return enough;
+  };
+}
+
+const stageSeconds = (load: Load, { speed }: Candidate, blocks: number, head: boolean): number =>
+  fixedSeconds(load, speed, head) + blocks * blockSeconds(load, speed);
+
+const seconds = (value: number): string => `${value.toPrecision(3)} s`;

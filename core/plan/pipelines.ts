@@ -1,0 +1,124 @@
+// The pipelines that a group of workers can form: in which order, and where they cut the model.
+// Not here: who is in a group (grouping.ts), the cuts of a given order (allocate.ts).
+import { allocate, allocationFront, type Allocation, type StageRoom } from "./allocate.ts";
+import { blockSeconds, fixedSeconds, pipelineCost, pipelineSeconds, type Load, type PipelineCost } from "./cost.ts";
+import type { LinkSpeed, WorkerSpeed } from "./speed.ts";
+import type { StageMemory } from "./stage-memory.ts";
+
+/** A worker whose speed is known or assumed. Those of a `kind` have the same. */
+export interface Candidate {
+  readonly id: string;
+  readonly speed: WorkerSpeed;
+  readonly kind: string;
+}
+
+/** Where the workers of a group are, and what for. */
+export interface Surroundings {
+  readonly load: Load;
+  readonly memory: StageMemory;
+  readonly link: LinkSpeed;
+}
+
+export interface Pipeline extends PipelineCost {
+  readonly workers: readonly Candidate[];
+  /** Of each worker. */
+  readonly blocks: readonly number[];
+}
+
+/** Groups of up to so many workers are tried in every order where memory is short. */
+const ALL_ORDERS = 5;
+/** In larger groups so many workers are tried as the last stage, which has the head. */
+const MOST_LASTS = 4;
+
+/**
+ * All pipelines of which none has both a shorter or equal fill and a shorter or equal period than another. Exact for
+ * groups of up to ALL_ORDERS workers, and for larger ones that have memory enough for any order.
+ */
+export function pipelineFront(surroundings: Surroundings, group: readonly Candidate[]): Pipeline[] {
+  const all = orders(surroundings, group).flatMap((workers) =>
+    allocationFront(roomsOf(surroundings, workers), surroundings.load.blocks).map((allocation) =>
+      pipeline(surroundings, workers, allocation),
+    ),
+  );
+  all.sort((a, b) => a.period - b.period || a.fill - b.fill);
+  return all.filter((one, i) => all.slice(0, i).every(({ fill }) => fill > one.fill));
+}
+
+/** A good pipeline for so many microbatches, found quickly. Null when the group cannot hold the model. */
+export function goodPipeline(
+  surroundings: Surroundings,
+  group: readonly Candidate[],
+  microbatches: number,
+): Pipeline | null {
+  let best: Pipeline | null = null;
+  for (const workers of likelyOrders(group)) {
+    const allocation = allocate(roomsOf(surroundings, workers), surroundings.load.blocks);
+    if (!allocation) continue;
+    const found = pipeline(surroundings, workers, allocation);
+    if (!best || pipelineSeconds(found, microbatches) < pipelineSeconds(best, microbatches)) best = found;
+  }
+  return best;
+}
+
+function pipeline(
+  { load, link }: Surroundings,
+  workers: readonly Candidate[],
+  allocation: Allocation,
+): Pipeline {
+  return { ...pipelineCost(load, link, workers.length, allocation), workers, blocks: allocation.blocks };
+}
+
+function roomsOf({ load, memory }: Surroundings, workers: readonly Candidate[]): StageRoom[] {
+  const stages = workers.length;
+  return workers.map(({ speed }, stage) => ({
+    fixed: fixedSeconds(load, speed, stage === stages - 1),
+    each: blockSeconds(load, speed),
+    most: memory.mostBlocks(stage, stages, speed.memory),
+  }));
+}
+
+/** What an order decides: who has the head, and, where memory is short, who has how many slots and the embedding. */
+function orders(surroundings: Surroundings, group: readonly Candidate[]): Candidate[][] {
+  if (group.length > ALL_ORDERS || hasMemoryForAnyOrder(surroundings, group)) {
+    return group.filter(isFirstOfKind).map((last) => withLast(group, last));
+  }
+  return permutations(group);
+}
+
+/** A stage takes the most memory as the first, and as the last. */
+function hasMemoryForAnyOrder({ memory, load }: Surroundings, group: readonly Candidate[]): boolean {
+  const stages = group.length;
+  return group.every(({ speed }) =>
+    [0, stages - 1].every(
+      (stage) => memory.mostBlocks(stage, stages, speed.memory) === load.blocks - (stages - 1),
+    ),
+  );
+}
+
+const isFirstOfKind = ({ kind }: Candidate, i: number, all: readonly Candidate[]) =>
+  all.findIndex((other) => other.kind === kind) === i;
+
+/** Of workers that are alike, the first in the group goes first. */
+function permutations(group: readonly Candidate[]): Candidate[][] {
+  if (group.length === 0) return [[]];
+  return group
+    .filter(isFirstOfKind)
+    .flatMap((first) => permutations(group.filter((one) => one !== first)).map((rest) => [first, ...rest]));
+}
+
+/** The more memory, the further in front: stages there have more microbatches under way. */
+function withLast(group: readonly Candidate[], last: Candidate): Candidate[] {
+  const rest = group.filter((one) => one !== last).sort((a, b) => b.speed.memory - a.speed.memory);
+  return [...rest, last];
+}
+
+/** With the head on the worker that is best at it, on the slowest, on that with most memory, on a middling one. */
+function likelyOrders(group: readonly Candidate[]): Candidate[][] {
+  const kinds = group.filter(isFirstOfKind);
+  if (kinds.length <= MOST_LASTS) return kinds.map((last) => withLast(group, last));
+  const bySpeed = [...kinds].sort((a, b) => a.speed.block - b.speed.block);
+  const most = (of: (speed: WorkerSpeed) => number) =>
+    kinds.reduce((best, one) => (of(one.speed) > of(best.speed) ? one : best));
+  const lasts = [most(({ head }) => head), bySpeed[0]!, most(({ memory }) => memory), bySpeed[kinds.length >> 1]!];
+  return [...new Set(lasts)].map((last) => withLast(group, last));
+}

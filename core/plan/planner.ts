@@ -1,0 +1,151 @@
+// Chooses a plan by what is known of workers and links: the one whose step is predicted to take the least time.
+// Not here: the cost of a step (cost.ts), a site's groupings (grouping.ts), which sites take part (sites.ts), what the
+// plan will take (predict.ts).
+import type { RunConfig } from "../model/config.ts";
+import { loadOf, microbatchesIn, pipelineSeconds, type Load } from "./cost.ts";
+import { groupingOf, groupingsOf, isSmall, type SiteTask } from "./grouping.ts";
+import { improve } from "./improve.ts";
+import { leftOutOf, type LeftOut } from "./left-out.ts";
+import { candidatesOf, FREE_LINK, NOTHING_MEASURED, type Measured } from "./measured.ts";
+import { makePlan, type SiteWorkers } from "./partition.ts";
+import type { Candidate, Pipeline } from "./pipelines.ts";
+import type { Plan } from "./plan.ts";
+import { explainMisfit, PlanImpossible } from "./plan-impossible.ts";
+import { predict, type Prediction } from "./predict.ts";
+import { shareMicrobatches } from "./shares.ts";
+import { bestGrouping, bestSites, type Choice, type Site } from "./sites.ts";
+import { StageMemory } from "./stage-memory.ts";
+
+export interface Planned {
+  readonly plan: Plan;
+  /** Null when no worker's speed is known. */
+  readonly prediction: Prediction | null;
+  /** Those of `plan.spare`, each with the reason. */
+  readonly leftOut: readonly LeftOut[];
+}
+
+/**
+ * Plans a run. Workers whose speed is not known count as the median of the others; where no speed is known all count
+ * as equal, and the plan is `makePlan`'s. `stages` as a number fixes the depth of pipelines; "auto" leaves it open.
+ * The same input always gives the same plan.
+ *
+ * @throws PlanImpossible when no site's workers can hold the model; its message says what would help
+ */
+export function planRun(config: RunConfig, sites: SiteWorkers, measured: Measured = NOTHING_MEASURED): Planned {
+  const candidates = candidatesOf(sites, measured);
+  const plan = candidates ? choose(config, candidates, measured) : makePlan(config, sites);
+  return {
+    plan,
+    prediction: candidates && predict(config, plan, sites, measured),
+    leftOut: leftOutOf(config, plan, sites, measured),
+  };
+}
+
+function choose(
+  config: RunConfig,
+  candidates: ReadonlyMap<string, readonly Candidate[]>,
+  measured: Measured,
+): Plan {
+  const load = loadOf(config);
+  const all = sitesOf(config, load, candidates, measured);
+  const able = all.filter(({ groupings }) => groupings.length > 0);
+  if (able.length === 0) throw new PlanImpossible(explainMisfit(config, all.map(({ task }) => task)));
+  let choice = bestSites(load, able);
+  if (choice.sites.some(({ task }) => !isSmall(task))) {
+    for (const site of able) {
+      if (isSmall(site.task)) continue;
+      const best = bestGrouping(site, choice.seconds);
+      site.groupings = [...site.groupings, improve(site.task, best, choice.seconds)];
+    }
+    choice = bestSites(load, able);
+  }
+  return planOf(load, choice, [...candidates.values()].flat());
+}
+
+function sitesOf(
+  config: RunConfig,
+  load: Load,
+  candidates: ReadonlyMap<string, readonly Candidate[]>,
+  { siteLinks, wideLinks }: Measured,
+): Site[] {
+  const memory = new StageMemory(config);
+  const { stages } = config;
+  const speedOf = (workers: readonly Candidate[]) => workers.reduce((sum, { speed }) => sum + speed.block, 0);
+  const total = speedOf([...candidates.values()].flat());
+  return [...candidates]
+    .filter(([, workers]) => workers.length > 0)
+    .map(([name, workers]) => {
+      const task: SiteTask = {
+        load,
+        memory,
+        link: siteLinks.get(name) ?? FREE_LINK,
+        workers,
+        depth: stages === "auto" ? null : Math.min(stages, workers.length),
+        share: (group) => Math.max(1, Math.round((load.microbatches * speedOf(group)) / total)),
+      };
+      return { name, task, wide: wideLinks.get(name) ?? FREE_LINK, groupings: groupingsOf(task) };
+    });
+}
+
+/** Of a group's pipelines the one that does most in `seconds`, and does it soonest. */
+function bestPipeline(front: readonly Pipeline[], seconds: number): Pipeline {
+  return front.reduce((a, b) => {
+    const [ofA, ofB] = [microbatchesIn(a, seconds), microbatchesIn(b, seconds)];
+    if (ofA !== ofB) return ofB > ofA ? b : a;
+    return pipelineSeconds(b, ofB) < pipelineSeconds(a, ofA) ? b : a;
+  });
+}
+
+interface Member {
+  readonly site: Site;
+  readonly pipeline: Pipeline;
+  readonly share: number;
+}
+
+function planOf(load: Load, { sites, seconds }: Choice, workers: readonly Candidate[]): Plan {
+  const pipelines = sites.map((site) => {
+    const { groups, after } = bestGrouping(site, seconds);
+    return groups
+      .map((front) => bestPipeline(front, seconds - after))
+      .filter((pipeline) => microbatchesIn(pipeline, seconds - after) > 0)
+      .map((pipeline) => ({ site, pipeline }));
+  });
+  const members = shared(load, pipelines);
+  let next = 0;
+  const replicas = members.map(({ site, pipeline, share }) => ({
+    site: site.name,
+    stages: stagesOf(pipeline),
+    microbatches: Array.from({ length: share }, () => next++),
+  }));
+  const placed = new Set(replicas.flatMap(({ stages }) => stages.map(({ worker }) => worker)));
+  return { replicas, spare: workers.map(({ id }) => id).filter((id) => !placed.has(id)) };
+}
+
+/** The replicas that get a share, in plan order: of a site the deepest leads, as its stages' parts are smallest. */
+function shared(load: Load, bySite: readonly { site: Site; pipeline: Pipeline }[][]): Member[] {
+  const sharers = bySite.flatMap((ofSite) => {
+    const [first] = ofSite;
+    if (!first) return [];
+    const { after } = groupingOf(
+      first.site.task,
+      ofSite.map(({ pipeline }) => [pipeline]),
+    );
+    return ofSite
+      .map(({ site, pipeline }) => ({ site, pipeline, after, fill: pipeline.fill, period: pipeline.period }))
+      .sort(
+        (a, b) => b.pipeline.workers.length - a.pipeline.workers.length || a.period - b.period || a.fill - b.fill,
+      );
+  });
+  const shares = shareMicrobatches(sharers, load.microbatches);
+  return sharers.map((sharer, i) => ({ ...sharer, share: shares[i]! })).filter(({ share }) => share > 0);
+}
+
+function stagesOf({ workers, blocks }: Pipeline): { worker: string; first: number; last: number }[] {
+  let first = 0;
+  return workers.map(({ id }, i) => {
+    const last = first + blocks[i]!;
+    const stage = { worker: id, first, last };
+    first = last;
+    return stage;
+  });
+}

@@ -1,0 +1,215 @@
+// What a plan will take: its steps played through exactly, the exchanges added, and what bounds it.
+// Not here: the search for a plan (planner.ts). The optimizer, encoding and the coordinator's answers are not counted.
+import type { RunConfig } from "../model/config.ts";
+import { holdingsOf } from "../reduce/holdings.ts";
+import {
+  aloneSeconds,
+  backwardSeconds,
+  exchangeSeconds,
+  forwardSeconds,
+  loadOf,
+  siteSumSecondsOf,
+  transferSeconds,
+  type Load,
+} from "./cost.ts";
+import { candidatesOf, FREE_LINK, type Measured } from "./measured.ts";
+import { blockFlops, type SiteWorkers } from "./partition.ts";
+import { leadReplicas, type Plan, type Replica } from "./plan.ts";
+import { oneForwardOneBackward } from "./schedule.ts";
+import type { LinkSpeed, WorkerSpeed } from "./speed.ts";
+import { endOf, playPipeline, type Op, type OpKind, type PipelineTimes, type TimedOp } from "./timeline.ts";
+import { zeroBubble } from "./zero-bubble.ts";
+
+/** Seconds of a step by what they are spent on, along the way that takes longest. */
+export interface StepParts {
+  /** The busiest stage at work. */
+  readonly stage: number;
+  /** That stage waiting for the pipeline to fill and to drain, or for stages that are uneven. */
+  readonly fillAndDrain: number;
+  /** More of that because frames take time, and a tied embedding's way between first and last stage. */
+  readonly activations: number;
+  /** Gradients summed over the site's replicas. */
+  readonly siteSum: number;
+  /** What of the exchange between sites is not hidden behind work. */
+  readonly exchange: number;
+}
+
+export interface ReplicaPrediction {
+  /** From the step's beginning to the pipeline's last operation, and with halved backwards (zero-bubble). */
+  readonly seconds: number;
+  readonly zeroBubbleSeconds: number;
+  /** Of each stage at work. */
+  readonly busy: readonly number[];
+}
+
+export interface Prediction {
+  readonly stepSeconds: number;
+  readonly tokensPerSecond: number;
+  readonly parts: StepParts;
+  /** What bounds the step, in words, and the busiest stage's worker on the way that takes longest. */
+  readonly bound: string;
+  readonly busiest: string;
+  /** Of the exchange between sites, hidden behind work; seconds a step. */
+  readonly hidden: number;
+  /** Tokens/s of all workers together, each training alone on a copy of the model, memory aside; and the share of it. */
+  readonly upperBound: number;
+  readonly ratio: number;
+  /** In plan order. */
+  readonly replicas: readonly ReplicaPrediction[];
+  /** A step if backwards were halved, in a pipeline where that gains. The engine cannot do it yet. */
+  readonly zeroBubble: { readonly stepSeconds: number; readonly gain: number };
+}
+
+/** Null when no worker's speed is known. Shares and cuts may be any: not only those that the planner would choose. */
+export function predict(
+  config: RunConfig,
+  plan: Plan,
+  sites: SiteWorkers,
+  measured: Measured,
+): Prediction | null {
+  const candidates = candidatesOf(sites, measured);
+  if (!candidates) return null;
+  const load = loadOf(config);
+  const speeds = new Map([...candidates.values()].flat().map(({ id, speed }) => [id, speed]));
+  const ways = plan.replicas.map((replica) => {
+    const link = measured.siteLinks.get(replica.site) ?? FREE_LINK;
+    return wayOf(config, load, replica, speeds, link);
+  });
+  const sums = new Map(
+    leadReplicas(plan).map((lead) => [lead.site, siteSum(config, plan, lead, measured)] as const),
+  );
+  const after = plan.replicas.map(({ site }) => sums.get(site)!);
+  const wide = [...sums.keys()].map((site) => measured.wideLinks.get(site) ?? FREE_LINK);
+  const whole = (of: (way: Way) => number) => {
+    const step = Math.max(...ways.map((way, i) => of(way) + after[i]!));
+    const exchange = exchangeSeconds(load, wide, step);
+    return { step: step + exchange.exposed, exchange };
+  };
+  const { step, exchange } = whole(({ total }) => total);
+  const split = whole(({ total, seconds, zeroBubbleSeconds }) => total - seconds + zeroBubbleSeconds);
+  const slowest = ways.reduce((best, way, i) => (way.total + after[i]! > ways[best]!.total + after[best]! ? i : best), 0);
+  const way = ways[slowest]!;
+  const stage = Math.max(...way.busy);
+  const parts: StepParts = {
+    stage,
+    fillAndDrain: way.withoutLinks - stage,
+    activations: way.total - way.withoutLinks,
+    siteSum: after[slowest]!,
+    exchange: exchange.exposed,
+  };
+  const busiest = plan.replicas[slowest]!.stages[way.busy.indexOf(stage)]!.worker;
+  const upperBound = [...speeds.values()].reduce(
+    (sum, speed) => sum + load.tokens / load.microbatches / aloneSeconds(load, speed),
+    0,
+  );
+  const tokensPerSecond = load.tokens / step;
+  return {
+    stepSeconds: step,
+    tokensPerSecond,
+    parts,
+    bound: describeBound(parts, busiest, plan.replicas[slowest]!.site),
+    busiest,
+    hidden: exchange.hidden,
+    upperBound,
+    ratio: tokensPerSecond / upperBound,
+    replicas: ways.map(({ seconds, zeroBubbleSeconds, busy }) => ({ seconds, zeroBubbleSeconds, busy })),
+    zeroBubble: { stepSeconds: split.step, gain: step / split.step - 1 },
+  };
+}
+
+/** One step of a replica, operation by operation: a list a stage. */
+export function timelineOf(
+  config: RunConfig,
+  replica: Replica,
+  sites: SiteWorkers,
+  measured: Measured,
+  order: typeof oneForwardOneBackward | typeof zeroBubble = oneForwardOneBackward,
+): TimedOp[][] {
+  const candidates = candidatesOf(sites, measured);
+  if (!candidates) return [];
+  const load = loadOf(config);
+  const speeds = new Map([...candidates.values()].flat().map(({ id, speed }) => [id, speed]));
+  const link = measured.siteLinks.get(replica.site) ?? FREE_LINK;
+  return playPipeline(ordersOf(replica, order), timesOf(config, load, replica, speeds, link));
+}
+
+interface Way extends ReplicaPrediction {
+  /** Were frames there at once. */
+  readonly withoutLinks: number;
+  /** With a tied embedding's way. */
+  readonly total: number;
+}
+
+function wayOf(
+  config: RunConfig,
+  load: Load,
+  replica: Replica,
+  speeds: ReadonlyMap<string, WorkerSpeed>,
+  link: LinkSpeed,
+): Way {
+  const times = timesOf(config, load, replica, speeds, link);
+  const orders = ordersOf(replica, oneForwardOneBackward);
+  const timeline = playPipeline(orders, times);
+  const seconds = endOf(timeline);
+  const tied = load.tied > 0 && replica.stages.length > 1 ? 2 * transferSeconds(link, load.tied) : 0;
+  return {
+    seconds,
+    busy: timeline.map((ops) => ops.reduce((sum, { start, end }) => sum + end - start, 0)),
+    withoutLinks: endOf(playPipeline(orders, { ...times, wire: 0, delay: 0 })),
+    zeroBubbleSeconds: Math.min(seconds, endOf(playPipeline(ordersOf(replica, zeroBubble), times))),
+    total: seconds + tied,
+  };
+}
+
+const ordersOf = (
+  { stages, microbatches }: Replica,
+  order: (stage: number, stages: number, microbatches: number) => readonly Op[],
+) => stages.map((_, stage) => order(stage, stages.length, microbatches.length));
+
+function timesOf(
+  { model }: RunConfig,
+  load: Load,
+  { stages }: Replica,
+  speeds: ReadonlyMap<string, WorkerSpeed>,
+  link: LinkSpeed,
+): PipelineTimes {
+  // Attention's scores have inputs alone: of a block's backward all else is half and half.
+  const attention = (2 * model.context * model.width) / blockFlops(model);
+  const byKind = stages.map(({ worker, first, last }): Record<OpKind, number> => {
+    const speed = speeds.get(worker)!;
+    const forward = forwardSeconds(load, speed, last - first, last === load.blocks);
+    const backward = backwardSeconds(load, speed, last - first);
+    const computing = backward - speed.overhead;
+    const weights = computing * ((1 - attention) / 2);
+    return {
+      forward,
+      backward,
+      input: speed.overhead + computing - weights,
+      weights: speed.overhead + weights,
+    };
+  });
+  return {
+    seconds: (stage, kind) => byKind[stage]![kind],
+    wire: load.activations / link.bytesPerSecond,
+    delay: link.delay,
+  };
+}
+
+function siteSum({ model }: RunConfig, plan: Plan, lead: Replica, { siteLinks }: Measured): number {
+  const replicas = plan.replicas.filter(({ site }) => site === lead.site).length;
+  if (replicas < 2) return 0;
+  const parts = holdingsOf(model, lead).map(({ segment: { start, end } }) => 4 * (end - start));
+  return siteSumSecondsOf(siteLinks.get(lead.site) ?? FREE_LINK, replicas, Math.max(...parts));
+}
+
+function describeBound(parts: StepParts, busiest: string, site: string): string {
+  const words: Record<keyof StepParts, string> = {
+    stage: `the work of ${busiest}, the busiest stage of the slowest pipeline`,
+    fillAndDrain: `filling and draining the pipeline of ${busiest}: more microbatches a step, or fewer stages, would help`,
+    activations: `activations on the links of site ${site}: faster links, larger microbatches or a shorter code for activations would help`,
+    siteSum: `summing gradients over the replicas of site ${site}: faster links there would help`,
+    exchange: "the exchange between sites: strategy rounds, fewer bits or faster lines would help",
+  };
+  const entries = Object.entries(parts) as [keyof StepParts, number][];
+  return words[entries.reduce((a, b) => (b[1] > a[1] ? b : a))[0]];
+}

@@ -1,5 +1,5 @@
-// Finds Firefox and opens one address in it, headless, with a profile of its own that goes when it does.
-// Not here: driving the page. Playwright cannot drive a stock Firefox; the page itself says how it fares.
+// Finds Firefox and starts it, headless, with a profile of its own that goes when it does.
+// Not here: driving its pages (firefox-page.ts). Playwright cannot drive a stock Firefox.
 import { spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -18,6 +18,10 @@ const PREFERENCES: Readonly<Record<string, boolean | number | string>> = {
   "gfx.webgpu.ignore-blocklist": true,
   // Peer connections by address: an mDNS name means nothing to another machine.
   "media.peerconnection.ice.obfuscate_host_addresses": false,
+  // Without leave to use the microphone Firefox offers the default route's address only, and none where there is no such
+  // route; and it leaves out the loopback, which may be all there is.
+  "permissions.default.microphone": 1,
+  "media.peerconnection.ice.loopback": true,
   // A page that computes for long is not stuck.
   "dom.max_script_run_time": 0,
   // No first-run pages and no questions.
@@ -51,6 +55,9 @@ const PREFERENCES: Readonly<Record<string, boolean | number | string>> = {
 };
 
 export interface HeadlessFirefox {
+  /** The program. */
+  readonly path: string;
+  readonly profile: string;
   /** Resolves when it has ended, asked to or not. */
   readonly ended: Promise<void>;
   close(): Promise<void>;
@@ -61,30 +68,43 @@ export function findFirefox(): string | null {
   return programNamedBy("TRIBUTARY_FIREFOX") ?? programOnPath(NAMES);
 }
 
-/** @throws UserError when there is no Firefox, or it does not start */
-export async function launchFirefox(url: string): Promise<HeadlessFirefox> {
+/** @throws UserError that says what to install */
+export function requireFirefox(): string {
   const path = findFirefox();
-  if (!path) {
-    throw new UserError(
-      "no Firefox was found: install one (Debian: apt install firefox-esr) or set TRIBUTARY_FIREFOX to its path",
-      EXIT.noGpu,
-    );
-  }
+  if (path) return path;
+  throw new UserError(
+    "no Firefox was found: install one (Debian: apt install firefox-esr) or set TRIBUTARY_FIREFOX to its path",
+    EXIT.noGpu,
+  );
+}
+
+/** @param args an address to open, or options. @throws UserError when there is no Firefox */
+export async function launchFirefox(...args: string[]): Promise<HeadlessFirefox> {
+  const path = requireFirefox();
   const profile = await mkdtemp(join(tmpdir(), "tributary-firefox-"));
   const preferences = Object.entries(PREFERENCES).map(
     ([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});\n`,
   );
   await writeFile(join(profile, "user.js"), preferences.join(""));
-  const firefox = spawn(path, ["--headless", "--no-remote", "--profile", profile, url], {
+  const firefox = spawn(path, ["--headless", "--no-remote", "--profile", profile, ...args], {
     stdio: "ignore",
     env: { ...process.env, MOZ_CRASHREPORTER_DISABLE: "1" },
+    // Ctrl-C in a terminal is for this process, which ends Firefox after its pages have said goodbye.
+    detached: true,
   });
+  const abandon = () => void firefox.kill("SIGKILL");
+  process.once("exit", abandon);
   // A program that does not start ends with "error", without "exit".
   const exited = new Promise<void>((resolve) =>
     firefox.once("exit", () => resolve()).once("error", () => resolve()),
   );
-  const ended = exited.then(() => rm(profile, { recursive: true, force: true, maxRetries: 5 }));
+  const ended = exited.then(() => {
+    process.off("exit", abandon);
+    return rm(profile, { recursive: true, force: true, maxRetries: 5 });
+  });
   return {
+    path,
+    profile,
     ended,
     async close() {
       firefox.kill("SIGTERM");

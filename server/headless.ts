@@ -1,7 +1,7 @@
 // Headless workers: one browser process each, with the worker page open. What a person does with a link.
-import type { Page } from "playwright";
-import { launchChromium, type HeadlessBrowser } from "./browser.ts";
+import { openPage, type BrowserKind } from "./browsers.ts";
 import { EXIT, UserError } from "./errors.ts";
+import type { HeadlessPage, WebPage } from "./headless-page.ts";
 
 export interface WorkerOptions {
   /** Address of the server, without a path. */
@@ -9,6 +9,7 @@ export interface WorkerOptions {
   readonly site: string;
   readonly token: string;
   readonly count: number;
+  readonly browser: BrowserKind;
 }
 
 export interface HeadlessWorkers {
@@ -19,80 +20,72 @@ export interface HeadlessWorkers {
 
 const JOIN_TIMEOUT_MS = 60_000;
 const JOINED = ["idle", "loading", "tuning", "training"];
+const SETTLED = [...JOINED, "unsupported", "refused"];
+
+/** Waits in the page for its phase; null when it takes too long. */
+const SETTLED_PHASE = `new Promise((resolve) => {
+  const deadline = performance.now() + ${JOIN_TIMEOUT_MS};
+  const look = () => {
+    const { phase } = document.body.dataset;
+    const problem = document.querySelector("[role=alert]")?.textContent ?? "";
+    if (${JSON.stringify(SETTLED)}.includes(phase)) resolve({ phase, problem });
+    else if (performance.now() > deadline) resolve(null);
+    else setTimeout(look, 50);
+  };
+  look();
+})`;
 
 /**
  * Opens `count` workers and waits until each has joined.
  * @throws UserError when a page finds no GPU (exit code 3) or is refused (2)
  */
 export async function openWorkers(options: WorkerOptions): Promise<HeadlessWorkers> {
-  const opened: HeadlessBrowser[] = [];
+  const opened: HeadlessPage[] = [];
   let closing = false;
   const close = async () => {
     closing = true;
-    await Promise.all(opened.map(({ browser }) => browser.close()));
+    await Promise.all(opened.map((page) => page.close()));
   };
+  const say = (text: string) => console.error(`worker of site ${options.site}: ${text}`);
   try {
     // One after the other: browsers that start together take longer than in turn, and join in a known order.
     for (let i = 0; i < options.count; i++) {
-      const headless = await launchChromium();
-      opened.push(headless);
-      await joinSite(await headless.context.newPage(), options);
+      const page = await openPage(options.browser, say);
+      opened.push(page);
+      await joinSite(page, options);
     }
   } catch (error) {
     await close();
     throw error;
   }
-  const ended = Promise.all(
-    opened.map(
-      ({ browser }) =>
-        new Promise<void>((resolve) => {
-          const left = () => {
-            if (!closing) console.error(`worker of site ${options.site}: its browser ended`);
-            resolve();
-          };
-          // It may have gone while the others were opened.
-          if (browser.isConnected()) browser.on("disconnected", left);
-          else left();
-        }),
-    ),
-  );
-  return { ended: ended.then(() => {}), close };
+  const ended = opened.map(async (page) => {
+    await page.ended;
+    if (!closing) say("its browser ended");
+  });
+  return { ended: Promise.all(ended).then(() => {}), close };
 }
 
-export async function joinSite(page: Page, { server, site, token }: WorkerOptions): Promise<void> {
-  page.on("console", (message) => {
-    if (message.type() === "error") console.error(`worker of site ${site}: ${message.text()}`);
+export async function joinSite(
+  page: WebPage,
+  { server, site, token }: Pick<WorkerOptions, "server" | "site" | "token">,
+): Promise<void> {
+  const query = new URLSearchParams({ site });
+  await page.goto(`${server}/worker?${query}#token=${encodeURIComponent(token)}`).catch(() => {
+    throw new UserError(
+      `no server answers at ${server}: start it with 'tributary serve', or correct --server`,
+      EXIT.failed,
+    );
   });
-  page.on("crash", () => {
-    console.error(`worker of site ${site}: the page crashed`);
-    void page.context().browser()?.close();
+  const state = await page.evaluate<{ phase: string; problem: string } | null>(SETTLED_PHASE).catch(() => {
+    throw new UserError(`worker of site ${site}: its browser ended before it joined`, EXIT.failed);
   });
-  await page
-    .goto(`${server}/worker?site=${encodeURIComponent(site)}#token=${encodeURIComponent(token)}`)
-    .catch(() => {
-      throw new UserError(
-        `no server answers at ${server}: start it with 'tributary serve', or correct --server`,
-        EXIT.failed,
-      );
-    });
-  const settled = await page
-    .waitForFunction(
-      (joined) => {
-        const { phase } = document.body.dataset;
-        if (!phase || ![...joined, "unsupported", "refused"].includes(phase)) return null;
-        return { phase, problem: document.querySelector("[role=alert]")?.textContent ?? "" };
-      },
-      JOINED,
-      { timeout: JOIN_TIMEOUT_MS },
-    )
-    .catch(() => {
-      throw new UserError(
-        `worker of site ${site}: the page did not join in ${JOIN_TIMEOUT_MS / 1000} s`,
-        EXIT.failed,
-      );
-    });
-  const state = await settled.jsonValue();
-  if (state && !JOINED.includes(state.phase)) {
+  if (!state) {
+    throw new UserError(
+      `worker of site ${site}: the page did not join in ${JOIN_TIMEOUT_MS / 1000} s`,
+      EXIT.failed,
+    );
+  }
+  if (!JOINED.includes(state.phase)) {
     const exitCode = state.phase === "unsupported" ? EXIT.noGpu : EXIT.badInput;
     throw new UserError(`worker of site ${site}: ${state.problem}`, exitCode);
   }

@@ -1,6 +1,9 @@
 // Values of command-line options, checked.
 import { SiteName } from "../core/protocol/control.ts";
+import { BROWSERS, type BrowserKind } from "./browsers.ts";
 import { UserError } from "./errors.ts";
+
+const MAX_WORKERS = 64;
 
 export function parsePort(value: string): number {
   return parseCount("--port", value, 0, 65535);
@@ -17,6 +20,37 @@ export function parseSite(name: string): string {
   const parsed = SiteName.safeParse(name);
   if (parsed.success) return parsed.data;
   throw new UserError(`'${name}' is no name for a site: ${parsed.error.issues[0]!.message}`);
+}
+
+export function parseBrowser(option: string, name: string): BrowserKind {
+  const kind = BROWSERS.find((known) => known === name);
+  if (kind) return kind;
+  throw new UserError(`${option} is '${name}': give ${BROWSERS.join(" or ")}`);
+}
+
+export function parseWorkerCount(option: string, value: string): number {
+  return parseCount(option, value, 1, MAX_WORKERS);
+}
+
+/** Headless workers of a kind, of one site. */
+export interface Crew {
+  readonly site: string;
+  readonly count: number;
+  readonly browser: BrowserKind;
+}
+
+/** "a:2,b:1:firefox"; a site may come again. @throws UserError */
+export function parseSites(list: string | undefined): Crew[] {
+  if (!list) throw new UserError("give the sites with --sites, such as --sites a:2,b:2");
+  return list.split(",").map((entry) => {
+    const [name = "", count = "1", browser = "chromium", ...rest] = entry.split(":");
+    if (rest.length > 0) throw new UserError(`--sites: '${entry}' is not NAME:COUNT:BROWSER`);
+    return {
+      site: parseSite(name),
+      count: parseWorkerCount(`--sites: the count of '${name}'`, count),
+      browser: parseBrowser(`--sites: the browser of '${name}'`, browser),
+    };
+  });
 }
 
 export interface ServerAddress {

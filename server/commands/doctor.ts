@@ -3,8 +3,10 @@ import { statfs } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { CAC } from "cac";
-import { findBrowser, hasGpu, launchChromium } from "../browser.ts";
+import { findBrowser, hasGpu } from "../browser.ts";
+import { openPage, type BrowserKind } from "../browsers.ts";
 import { EXIT, UserError } from "../errors.ts";
+import { findFirefox } from "../firefox.ts";
 
 interface Finding {
   readonly what: string;
@@ -45,47 +47,63 @@ async function* examine(): AsyncGenerator<Finding> {
     ok: true,
     detail: hasGpu() ? "found" : "none: browsers will compute on the CPU, slowly",
   };
-  const browser = tryToFind();
-  yield browser;
-  if (browser.ok) yield await examineWebGpu();
+  const chromium = look("Chromium", findBrowser, {
+    ok: false,
+    detail: "install one: apt install chromium, or npx playwright install chromium",
+  });
+  yield chromium.finding;
+  if (chromium.found) yield await examineWebGpu("chromium", "update the graphics driver or the browser");
+  const firefox = look("Firefox", findFirefox, {
+    ok: true,
+    detail: "none; only workers with --browser firefox need it (Debian: apt install firefox-esr)",
+  });
+  yield firefox.finding;
+  if (firefox.found) {
+    yield await examineWebGpu(
+      "firefox",
+      "it needs a Vulkan driver (Debian: apt install mesa-vulkan-drivers), and version 141 or later",
+    );
+  }
 }
 
-function tryToFind(): Finding {
+function look(
+  what: string,
+  find: () => string | null,
+  missing: Omit<Finding, "what">,
+): { finding: Finding; found: boolean } {
   try {
-    const path = findBrowser();
-    if (path) return { what: "Chromium", ok: true, detail: path };
-    return {
-      what: "Chromium",
-      ok: false,
-      detail: "install one: apt install chromium, or npx playwright install chromium",
-    };
+    const path = find();
+    const finding = { what, ...(path ? { ok: true, detail: path } : missing) };
+    return { finding, found: path !== null };
   } catch (error) {
-    if (error instanceof UserError) return { what: "Chromium", ok: false, detail: error.message };
+    if (error instanceof UserError)
+      return { finding: { what, ok: false, detail: error.message }, found: false };
     throw error;
   }
 }
 
-/** Asks a headless page on localhost for an adapter. */
-async function examineWebGpu(): Promise<Finding> {
-  const server = createServer((_request, response) => response.end("<!doctype html>"));
+/** Asks a headless page on localhost for an adapter. `remedy`: what to do when there is none. */
+async function examineWebGpu(kind: BrowserKind, remedy: string): Promise<Finding> {
+  const server = createServer((_request, response) => {
+    response.setHeader("Content-Type", "text/html").end("<!doctype html>");
+  });
   await new Promise<void>((resolve) => server.listen(0, "localhost", resolve));
-  const { browser, context } = await launchChromium();
+  const page = await openPage(kind, () => {});
   try {
-    const page = await context.newPage();
     await page.goto(`http://localhost:${(server.address() as AddressInfo).port}/`);
-    const adapter = await page.evaluate(async () => {
-      const info = (await navigator.gpu?.requestAdapter())?.info;
-      return info ? info.description || `${info.vendor} ${info.architecture}` : null;
-    });
-    const version = `Chromium ${browser.version()}`;
-    if (adapter) return { what: "WebGPU", ok: true, detail: `${adapter} in ${version}` };
-    return {
-      what: "WebGPU",
-      ok: false,
-      detail: `${version} offers no adapter: update the graphics driver or the browser`,
-    };
+    const adapter = await page.evaluate<string | null>(ADAPTER);
+    const what = `WebGPU in ${page.name}`;
+    if (adapter !== null) return { what, ok: true, detail: adapter || "an adapter without a name" };
+    return { what, ok: false, detail: `no adapter: ${remedy}` };
   } finally {
-    await browser.close();
+    await page.close();
     server.close();
   }
 }
+
+/** What describes the adapter, empty where the browser does not tell; null when there is none. */
+const ADAPTER = `navigator.gpu?.requestAdapter().then((adapter) => {
+  if (!adapter) return null;
+  const { description, vendor, architecture } = adapter.info;
+  return description || [vendor, architecture].filter(Boolean).join(" ");
+}) ?? null`;

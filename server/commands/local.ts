@@ -2,12 +2,12 @@
 import type { CAC } from "cac";
 import { startServer } from "../app.ts";
 import { Blobs } from "../blobs.ts";
-import { requireBrowser } from "../browser.ts";
+import { requireKind } from "../browsers.ts";
 import { loadCorpus } from "../corpus.ts";
-import { EXIT, UserError } from "../errors.ts";
+import { EXIT } from "../errors.ts";
 import { openWorkers, type HeadlessWorkers } from "../headless.ts";
 import { interrupted } from "../interrupt.ts";
-import { parseCount, parsePort, parseSite } from "../options.ts";
+import { parsePort, parseSites } from "../options.ts";
 import { EventPrinter, exitCodeOf } from "../print-events.ts";
 import { readConfig } from "../read-config.ts";
 
@@ -18,12 +18,10 @@ interface Options {
   json?: boolean;
 }
 
-const MAX_WORKERS = 64;
-
 export function register(cli: CAC): void {
   cli
     .command("local <config>", "Run a configuration on headless workers of this machine")
-    .option("--sites <list>", "NAME:COUNT for each site, such as a:2,b:2")
+    .option("--sites <list>", "NAME:COUNT[:BROWSER],..., such as a:2,b:1:chromium,b:1:firefox")
     .option("--port <port>", "Port of the server; 0 takes any free one", { default: "0" })
     .option("--data <folder>", "Folder for runs and checkpoints", { default: "tributary-data" })
     .option("--json", "Print one JSON object a line")
@@ -34,15 +32,15 @@ async function local(path: string, { sites: list, port, data, json = false }: Op
   const stop = interrupted();
   const config = await readConfig(path);
   const sites = parseSites(list);
-  requireBrowser();
+  for (const { browser } of sites) requireKind(browser);
   const server = await startServer({ port: parsePort(port), host: "localhost", data, tls: false });
   const opened: HeadlessWorkers[] = [];
   try {
     // What is wrong with the text is said before browsers are opened for it.
     await loadCorpus(config, new Blobs(data));
     if (!json) console.log("opening workers");
-    for (const { site, count } of sites) {
-      opened.push(await openWorkers({ server: server.url, site, token: server.tokens.worker, count }));
+    for (const crew of sites) {
+      opened.push(await openWorkers({ server: server.url, token: server.tokens.worker, ...crew }));
     }
     const printer = new EventPrinter(json);
     const url = `${server.url}/#token=${server.tokens.owner}`;
@@ -67,17 +65,4 @@ async function local(path: string, { sites: list, port, data, json = false }: Op
 async function interruptRun(stopRun: () => Promise<void>): Promise<number> {
   await stopRun();
   return EXIT.interrupted;
-}
-
-/** "a:2,b:1" */
-function parseSites(list: string | undefined): { site: string; count: number }[] {
-  if (!list) throw new UserError("give the sites with --sites, such as --sites a:2,b:2");
-  return list.split(",").map((entry) => {
-    const [name = "", count = "1", ...rest] = entry.split(":");
-    if (rest.length > 0) throw new UserError(`--sites: '${entry}' is not NAME:COUNT`);
-    return {
-      site: parseSite(name),
-      count: parseCount(`--sites: the count of '${name}'`, count, 1, MAX_WORKERS),
-    };
-  });
 }

@@ -3,13 +3,14 @@ import type { CAC } from "cac";
 import { EXIT, UserError } from "../errors.ts";
 import { openWorkers } from "../headless.ts";
 import { interrupted } from "../interrupt.ts";
-import { parseCount, parseServer, parseSite } from "../options.ts";
+import { parseBrowser, parseServer, parseSite, parseWorkerCount } from "../options.ts";
 
 interface Options {
   server?: string;
   token?: string;
   site?: string;
   count: string;
+  browser: string;
 }
 
 export function register(cli: CAC): void {
@@ -19,10 +20,11 @@ export function register(cli: CAC): void {
     .option("--site <name>", "Site to join: workers of one site have fast links between them")
     .option("--token <token>", "The worker token that `serve` printed")
     .option("--count <n>", "How many, a browser each", { default: "1" })
+    .option("--browser <name>", "chromium or firefox", { default: "chromium" })
     .action(work);
 }
 
-async function work({ site, count, ...address }: Options): Promise<number> {
+async function work({ site, count, browser, ...address }: Options): Promise<number> {
   const stop = interrupted();
   if (!site) throw new UserError("give the site to join with --site");
   const { origin, token } = parseServer(address);
@@ -30,7 +32,8 @@ async function work({ site, count, ...address }: Options): Promise<number> {
     server: origin,
     site: parseSite(site),
     token,
-    count: parseCount("--count", count, 1, 64),
+    count: parseWorkerCount("--count", count),
+    browser: parseBrowser("--browser", browser),
   });
   console.log(`${count} worker${Number(count) === 1 ? "" : "s"} joined site ${site}; Ctrl-C to leave`);
   const reason = await Promise.race([stop.then(() => "stop"), workers.ended.then(() => "ended")]);

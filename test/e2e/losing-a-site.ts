@@ -11,7 +11,13 @@ export async function runLosingSite(config: RunConfig, at: number): Promise<RunE
   const server = await startServer({ port: 0, host: "localhost", data: scratchFolder(), tls: false });
   onTestFinished(() => server.close());
   const site = (name: string) =>
-    openWorkers({ server: server.url, site: name, token: server.tokens.worker, count: 1 });
+    openWorkers({
+      server: server.url,
+      site: name,
+      token: server.tokens.worker,
+      count: 1,
+      browser: "chromium",
+    });
   const staying = await site("a");
   const leaving = await site("b");
   onTestFinished(() => staying.close());

@@ -20,6 +20,9 @@ const Evaluated = z.discriminatedUnion("type", [
   z.object({ type: z.literal("success"), result: z.object({ value: z.string().optional() }) }),
   z.object({ type: z.literal("exception"), exceptionDetails: z.object({ text: z.string() }) }),
 ]);
+/** Where a page goes whose process is gone. */
+const CRASHED = "about:tabcrashed";
+const Navigation = z.object({ url: z.string() });
 const LogEntry = z.object({ level: z.string(), text: z.string().nullable() });
 
 /** @throws UserError when there is no Firefox, or it does not start */
@@ -40,12 +43,17 @@ async function firstPage(
   connection: BidiConnection,
   onProblem: (text: string) => void,
 ): Promise<HeadlessPage> {
-  connection.onEvent = (method, params) => {
-    if (method === "browsingContext.contextDestroyed") return void firefox.close();
+  let closing = false;
+  connection.onEvent = (_method, params) => {
+    if (closing) return;
     const entry = LogEntry.safeParse(params);
-    if (entry.success && entry.data.level === "error") onProblem(entry.data.text ?? "an unnamed error");
+    if (entry.success && entry.data.level === "error") onProblem(entry.data.text ?? "an error");
+    if (Navigation.safeParse(params).data?.url.startsWith(CRASHED)) {
+      onProblem("the page crashed");
+      void firefox.close();
+    }
   };
-  const events = ["log.entryAdded", "browsingContext.contextDestroyed"];
+  const events = ["log.entryAdded", "browsingContext.navigationCommitted"];
   await connection.command("session.subscribe", z.unknown(), { events });
   const { contexts } = await connection.command("browsingContext.getTree", Tree, {});
   const { context } = contexts[0]!;
@@ -66,7 +74,7 @@ async function firstPage(
       connection.command("browsingContext.navigate", z.unknown(), { context, url, wait: "complete" }),
     evaluate,
     async close() {
-      connection.onEvent = () => {};
+      closing = true;
       connection.command("browser.close", z.unknown(), {}).catch(() => {});
       await Promise.race([firefox.ended, sleep(GRACE_MS, undefined, { ref: false })]);
       await firefox.close();

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { beforeEach, expect, onTestFinished, test, vi } from "vitest";
 import { findBrowser, requireBrowser } from "../../server/browser.ts";
 import { EXIT } from "../../server/errors.ts";
+import { findFirefox, requireFirefox } from "../../server/firefox.ts";
 
 let folder = "";
 beforeEach(() => {
@@ -58,4 +59,19 @@ test("without any, it is said what to install", () => {
       message: expect.stringMatching(/apt install chromium.*npx playwright install chromium/),
     }),
   );
+});
+
+test("Firefox: TRIBUTARY_FIREFOX, then the PATH; without any, it is said what to install", () => {
+  vi.stubEnv("TRIBUTARY_FIREFOX", undefined);
+  expect(requireFirefox).toThrow(
+    expect.objectContaining({
+      exitCode: EXIT.noGpu,
+      message: expect.stringMatching(/apt install firefox-esr/),
+    }),
+  );
+  const onPath = program("firefox-esr");
+  expect(findFirefox()).toBe(onPath);
+  const chosen = program("my-firefox");
+  vi.stubEnv("TRIBUTARY_FIREFOX", chosen);
+  expect(findFirefox()).toBe(chosen);
 });

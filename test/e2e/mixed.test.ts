@@ -1,0 +1,55 @@
+// Chromium and Firefox in one run: two adapters, two shader compilers, two WebRTC stacks; the losses of one device.
+import { expect, onTestFinished, test } from "vitest";
+import type { RunConfig } from "../../core/model/config.ts";
+import { startServer } from "../../server/app.ts";
+import type { BrowserKind } from "../../server/browsers.ts";
+import { findFirefox } from "../../server/firefox.ts";
+import { openWorkers } from "../../server/headless.ts";
+import { tinyConfig } from "../fixtures/configs.ts";
+import { dataFolder, eventsOf, localRun, scratchFolder } from "./command.ts";
+
+const STEPS = 6;
+const base = tinyConfig({ steps: STEPS });
+// Little to validate: each window of a pipeline is a round trip.
+const config: RunConfig = { ...base, data: { ...base.data, valid: 0.001 } };
+const data = dataFolder();
+
+test.skipIf(!findFirefox())(
+  "sites of a browser each, and a pipeline of both, lose as one device does (where Firefox is installed)",
+  async () => {
+    const alone = eventsOf(await localRun(config, "a:1", data), "step").map(({ loss }) => loss);
+    for (const sites of ["a:1:chromium,b:1:firefox", "a:1:firefox,a:1:chromium"]) {
+      const events = await localRun(config, sites, data);
+      const losses = eventsOf(events, "step").map(({ loss }) => loss);
+      expect(losses, sites).toHaveLength(STEPS);
+      const differences = losses.map((loss, i) => Math.abs(loss - alone[i]!) / alone[i]!);
+      expect(Math.max(...differences), sites).toBeLessThan(1e-4);
+      // Straight from page to page, at the first attempt.
+      expect(eventsOf(events, "worker").filter(({ state }) => /server/.test(state))).toEqual([]);
+      const [done] = eventsOf(events, "done");
+      expect(done, sites).toMatchObject({ stepsRetried: 0, workersLost: 0 });
+      expect(sites.includes("b:") ? done!.wideBytes : done!.siteBytes).toBeGreaterThan(0);
+    }
+  },
+);
+
+test.skipIf(!findFirefox())(
+  "the list of workers names the browser; a worker that is closed leaves it (where Firefox is installed)",
+  async () => {
+    const server = await startServer({ port: 0, host: "localhost", data: scratchFolder(), tls: false });
+    onTestFinished(() => server.close());
+    const open = (browser: BrowserKind) =>
+      openWorkers({ server: server.url, token: server.tokens.worker, site: "a", count: 1, browser });
+    const firefox = await open("firefox");
+    onTestFinished(() => firefox.close());
+    const chromium = await open("chromium");
+    onTestFinished(() => chromium.close());
+    const workers = () => server.coordinator.snapshot().workers;
+    expect(workers()).toMatchObject([
+      { id: "a-1", browser: expect.stringMatching(/^Firefox \d+$/) },
+      { id: "a-2", browser: expect.stringMatching(/^Chromium \d+$/) },
+    ]);
+    await firefox.close();
+    await expect.poll(() => workers().map(({ id }) => id)).toEqual(["a-2"]);
+  },
+);

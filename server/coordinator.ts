@@ -75,6 +75,10 @@ export class RunCoordinator implements Coordinator {
         member.port,
         `reaches ${peer} ${relayed ? "only through the server" : "directly again"}`,
       );
+    } else if (message.type === "behind") {
+      const { pace, share } = message;
+      log.warn({ worker, pace, share }, "a worker's GPU is slower than its pace");
+      this.#reportWorker(member.port, `reaches ${(100 * share).toFixed(0)} % of its pace of ${pace} GFLOP/s`);
     } else if ("generation" in message) {
       this.#run?.deliver(worker, message);
     }

@@ -10,6 +10,8 @@ export interface WorkerOptions {
   readonly token: string;
   readonly count: number;
   readonly browser: BrowserKind;
+  /** GFLOP/s that each is slowed to; null: as fast as it can be. */
+  readonly pace: number | null;
 }
 
 export interface HeadlessWorkers {
@@ -67,9 +69,9 @@ export async function openWorkers(options: WorkerOptions): Promise<HeadlessWorke
 
 export async function joinSite(
   page: WebPage,
-  { server, site, token }: Pick<WorkerOptions, "server" | "site" | "token">,
+  { server, site, token, pace }: Pick<WorkerOptions, "server" | "site" | "token" | "pace">,
 ): Promise<void> {
-  const query = new URLSearchParams({ site });
+  const query = new URLSearchParams({ site, ...(pace !== null && { pace: String(pace) }) });
   await page.goto(`${server}/worker?${query}#token=${encodeURIComponent(token)}`).catch(() => {
     throw new UserError(
       `no server answers at ${server}: start it with 'tributary serve', or correct --server`,

@@ -2,6 +2,7 @@
 import { SiteName } from "../core/protocol/control.ts";
 import { BROWSERS, type BrowserKind } from "./browsers.ts";
 import { UserError } from "./errors.ts";
+import type { WorkerOptions } from "./headless.ts";
 
 const MAX_WORKERS = 64;
 
@@ -32,23 +33,27 @@ export function parseWorkerCount(option: string, value: string): number {
   return parseCount(option, value, 1, MAX_WORKERS);
 }
 
-/** Headless workers of a kind, of one site. */
-export interface Crew {
-  readonly site: string;
-  readonly count: number;
-  readonly browser: BrowserKind;
+/** GFLOP/s, above 0. */
+export function parsePace(option: string, value: string): number {
+  const pace = Number(value);
+  if (pace > 0 && Number.isFinite(pace)) return pace;
+  throw new UserError(`${option} is '${value}': give a number of GFLOP/s above 0`);
 }
 
-/** "a:2,b:1:firefox"; a site may come again. @throws UserError */
+/** Headless workers of a kind, of one site. */
+export type Crew = Pick<WorkerOptions, "site" | "count" | "browser" | "pace">;
+
+/** "a:2,b:1:firefox:0.5"; a site may come again. @throws UserError */
 export function parseSites(list: string | undefined): Crew[] {
   if (!list) throw new UserError("give the sites with --sites, such as --sites a:2,b:2");
   return list.split(",").map((entry) => {
-    const [name = "", count = "1", browser = "chromium", ...rest] = entry.split(":");
-    if (rest.length > 0) throw new UserError(`--sites: '${entry}' is not NAME:COUNT:BROWSER`);
+    const [name = "", count = "1", browser = "chromium", pace, ...rest] = entry.split(":");
+    if (rest.length > 0) throw new UserError(`--sites: '${entry}' is not NAME:COUNT:BROWSER:PACE`);
     return {
       site: parseSite(name),
       count: parseWorkerCount(`--sites: the count of '${name}'`, count),
       browser: parseBrowser(`--sites: the browser of '${name}'`, browser),
+      pace: pace === undefined ? null : parsePace(`--sites: the pace of '${name}'`, pace),
     };
   });
 }

@@ -111,6 +111,12 @@ export const ClientMessage = z.discriminatedUnion("type", [
   /** The worker cannot do what its assignment asks. `fatal`: no other assignment of this model would do. */
   z.strictObject({ type: z.literal("failed"), generation, message: text, fatal: z.boolean() }),
   z.strictObject({ type: z.literal("pause"), paused: z.boolean() }),
+  /** The worker's GPU is slower than the pace it was told, GFLOP/s, of which it reaches this share. */
+  z.strictObject({
+    type: z.literal("behind"),
+    pace: z.number().positive(),
+    share: z.number().min(0).max(1),
+  }),
   /** The link to `peer` goes through the server's relay from now on, or does no more. */
   z.strictObject({ type: z.literal("relayed"), peer: z.string().max(100), relayed: z.boolean() }),
 ]);

@@ -21,7 +21,10 @@ interface Options {
 export function register(cli: CAC): void {
   cli
     .command("local <config>", "Run a configuration on headless workers of this machine")
-    .option("--sites <list>", "NAME:COUNT[:BROWSER],..., such as a:2,b:1:chromium,b:1:firefox")
+    .option(
+      "--sites <list>",
+      "NAME:COUNT[:BROWSER[:PACE]],..., such as a:2,b:1:chromium,b:1:firefox:0.5; PACE as in 'worker'",
+    )
     .option("--port <port>", "Port of the server; 0 takes any free one", { default: "0" })
     .option("--data <folder>", "Folder for runs and checkpoints", { default: "tributary-data" })
     .option("--json", "Print one JSON object a line")

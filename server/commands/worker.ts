@@ -3,7 +3,7 @@ import type { CAC } from "cac";
 import { EXIT, UserError } from "../errors.ts";
 import { openWorkers } from "../headless.ts";
 import { interrupted } from "../interrupt.ts";
-import { parseBrowser, parseServer, parseSite, parseWorkerCount } from "../options.ts";
+import { parseBrowser, parsePace, parseServer, parseSite, parseWorkerCount } from "../options.ts";
 
 interface Options {
   server?: string;
@@ -11,6 +11,7 @@ interface Options {
   site?: string;
   count: string;
   browser: string;
+  pace?: string;
 }
 
 export function register(cli: CAC): void {
@@ -21,10 +22,11 @@ export function register(cli: CAC): void {
     .option("--token <token>", "The worker token that `serve` printed")
     .option("--count <n>", "How many, a browser each", { default: "1" })
     .option("--browser <name>", "chromium or firefox", { default: "chromium" })
+    .option("--pace <gflops>", "Be as slow as a GPU of so many GFLOP/s: compute, then sleep")
     .action(work);
 }
 
-async function work({ site, count, browser, ...address }: Options): Promise<number> {
+async function work({ site, count, browser, pace, ...address }: Options): Promise<number> {
   const stop = interrupted();
   if (!site) throw new UserError("give the site to join with --site");
   const { origin, token } = parseServer(address);
@@ -34,6 +36,7 @@ async function work({ site, count, browser, ...address }: Options): Promise<numb
     token,
     count: parseWorkerCount("--count", count),
     browser: parseBrowser("--browser", browser),
+    pace: pace === undefined ? null : parsePace("--pace", pace),
   });
   console.log(`${count} worker${Number(count) === 1 ? "" : "s"} joined site ${site}; Ctrl-C to leave`);
   const reason = await Promise.race([stop.then(() => "stop"), workers.ended.then(() => "ended")]);

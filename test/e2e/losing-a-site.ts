@@ -17,6 +17,7 @@ export async function runLosingSite(config: RunConfig, at: number): Promise<RunE
       token: server.tokens.worker,
       count: 1,
       browser: "chromium",
+      pace: null,
     });
   const staying = await site("a");
   const leaving = await site("b");

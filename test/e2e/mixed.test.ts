@@ -39,7 +39,14 @@ test.skipIf(!findFirefox())(
     const server = await startServer({ port: 0, host: "localhost", data: scratchFolder(), tls: false });
     onTestFinished(() => server.close());
     const open = (browser: BrowserKind) =>
-      openWorkers({ server: server.url, token: server.tokens.worker, site: "a", count: 1, browser });
+      openWorkers({
+        server: server.url,
+        token: server.tokens.worker,
+        site: "a",
+        count: 1,
+        browser,
+        pace: null,
+      });
     const firefox = await open("firefox");
     onTestFinished(() => firefox.close());
     const chromium = await open("chromium");

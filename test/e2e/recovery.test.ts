@@ -31,7 +31,7 @@ test("a GPU device lost in the middle of a run: the page stays, opens it again a
   const page = await headless.context.newPage();
   let loads = 0;
   page.on("load", () => loads++);
-  await joinSite(page, { server: server.url, site: "a", token: server.tokens.worker });
+  await joinSite(page, { server: server.url, site: "a", token: server.tokens.worker, pace: null });
   const events: RunEvent[] = [];
   onTestFailed(() => console.error(JSON.stringify({ events, server: server.coordinator.snapshot() })));
   let crashed = false;

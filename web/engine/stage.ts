@@ -271,9 +271,15 @@ export class Stage {
     return times;
   }
 
-  /** Resolves when the GPU has done what it has been told so far. */
+  /** Resolves when the GPU has done what was submitted so far. */
   idle(): Promise<void> {
     return workDone(this.#device.queue);
+  }
+
+  /** Submits what was told so far, and resolves when the GPU has done it. */
+  finish(): Promise<void> {
+    this.#commands.flush();
+    return this.idle();
   }
 
   /** Frees the GPU memory once the work already submitted is done. */

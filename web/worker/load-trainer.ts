@@ -3,6 +3,7 @@
 // Not here: making the stage, orders and reports (training.worker.ts).
 import type { StageSpec } from "../../core/plan/memory.ts";
 import { leadReplicas, positionOf } from "../../core/plan/plan.ts";
+import { stageWork } from "../../core/plan/work.ts";
 import type { Shard } from "../../core/protocol/control.ts";
 import { needsFeedback } from "../../core/reduce/codec.ts";
 import { UnsaidGradients } from "../../core/reduce/error-feedback.ts";
@@ -12,7 +13,7 @@ import { OuterLoop } from "./outer-loop.ts";
 import { loadState, saveState } from "./stage-state.ts";
 import { Trainer, type TrainerParts } from "./trainer.ts";
 
-export interface LoadParts extends Omit<TrainerParts, "range" | "slots" | "outerLoop" | "unsaid"> {
+export interface LoadParts extends Omit<TrainerParts, "range" | "slots" | "work" | "outerLoop" | "unsaid"> {
   readonly spec: StageSpec;
   readonly blobs: Pick<BlobClient, "get" | "put">;
 }
@@ -37,7 +38,7 @@ export async function loadTrainer({ spec, blobs, ...parts }: LoadParts): Promise
   await loadState(stored, assignment, blobs);
   const outerLoop = strategy.kind === "rounds" ? new OuterLoop({ ...parts, strategy, range, outer }) : null;
   return {
-    trainer: new Trainer({ ...parts, range, slots, outerLoop, unsaid }),
+    trainer: new Trainer({ ...parts, range, slots, work: stageWork(spec), outerLoop, unsaid }),
     save: async () => {
       await outerLoop?.settle();
       return saveState(stored, model, blobs);

@@ -56,7 +56,17 @@ export function startSession(): void {
     );
     return;
   }
-  toTrainer({ type: "start", tune: new URLSearchParams(location.search).get("tune") !== "off" });
+  const query = new URLSearchParams(location.search);
+  const pace = query.has("pace") ? Number(query.get("pace")) : null;
+  if (pace !== null && !(pace > 0 && Number.isFinite(pace))) {
+    unsupported(
+      `'${query.get("pace")}' is no pace`,
+      "Give a number of GFLOP/s above 0 as pace in this page's address, or leave it out.",
+    );
+    return;
+  }
+  update({ pace });
+  toTrainer({ type: "start", tune: query.get("tune") !== "off", pace });
 }
 
 /** Joins `site`; `name` is what people call this machine. */
@@ -223,6 +233,10 @@ function fromTrainer(message: FromTrainer): void {
     });
   } else if (message.type === "needs") {
     update({ stageBytes: message.stageBytes });
+  } else if (message.type === "behind") {
+    const { share } = message;
+    note(`this GPU reaches only ${(100 * share).toFixed(0)} % of its pace of ${state.value.pace} GFLOP/s`);
+    say({ type: "behind", pace: state.value.pace!, share });
   } else if (message.type === "tuning") {
     // A search goes on to its end, also when its generation has ended.
     if (assignment) update({ phase: message.searching ? "tuning" : "loading" });

@@ -27,6 +27,8 @@ export interface WorkerState {
   /** What is wrong and how to mend it, for `unsupported`, `refused` and `disconnected`. */
   readonly problem: { readonly title: string; readonly advice: string } | null;
   readonly gpu: Gpu | null;
+  /** What this worker was slowed to, GFLOP/s. */
+  readonly pace: number | null;
   readonly site: string;
   readonly name: string;
   /** Id the server gave, such as "a-1". */
@@ -51,6 +53,7 @@ export const state = signal<WorkerState>({
   phase: "checking",
   problem: null,
   gpu: null,
+  pace: null,
   site: "",
   name: "",
   worker: null,

@@ -7,6 +7,7 @@ import { borrowsEmbedding, type StageRange } from "../../core/model/parameters.t
 import { positionOf, type Position, type Replica } from "../../core/plan/plan.ts";
 import { EMBEDDING_FRAGMENT } from "../../core/plan/rounds.ts";
 import { oneForwardOneBackward } from "../../core/plan/schedule.ts";
+import { flopsOf, type StageWork, type Work } from "../../core/plan/work.ts";
 import type { Times, WorkerMessage } from "../../core/protocol/control.ts";
 import type { FrameKind } from "../../core/protocol/frame.ts";
 import { Random } from "../../core/random.ts";
@@ -16,6 +17,7 @@ import type { Stage } from "../engine/stage.ts";
 import type { Channel, Place } from "./channel.ts";
 import type { Meter } from "./meter.ts";
 import type { OuterLoop } from "./outer-loop.ts";
+import type { Pacer } from "./pacer.ts";
 
 export type Assignment = Extract<WorkerMessage, { type: "assign" }>;
 export type Order<T extends WorkerMessage["type"]> = Extract<WorkerMessage, { type: T }>;
@@ -34,6 +36,10 @@ export interface TrainerParts {
   readonly slots: number;
   readonly channel: Channel;
   readonly meter: Meter;
+  /** What the stage computes for a microbatch. */
+  readonly work: StageWork;
+  /** Null where the worker is as fast as it can be. */
+  readonly pacer: Pacer | null;
   /** Of strategy `rounds`. */
   readonly outerLoop: OuterLoop | null;
   /** Of strategy `sync`, where its codec needs error feedback. */
@@ -71,6 +77,7 @@ export class Trainer {
     const { assignment, stage, range, tokens, meter } = this.#parts;
     const { config } = assignment;
     const { microbatches, stages } = this.#replica;
+    this.#parts.pacer?.begin();
     stage.zero();
     let count = 0;
     for (const op of oneForwardOneBackward(this.#position.stage, stages.length, microbatches.length)) {
@@ -82,12 +89,14 @@ export class Trainer {
         count += batch.tokens;
         this.#setTokens(slot, batch);
         stage.forward(slot, await this.#input(step, microbatch));
+        await this.#pace(this.#parts.work.forward);
         this.#sendOutput(slot, step, microbatch);
       } else {
         const gradient = this.#next
           ? await this.#receive(this.#next, "gradient", { step, microbatch })
           : undefined;
         stage.backward(slot, gradient);
+        await this.#pace(this.#parts.work.backward);
         this.#sendInputGradient(slot, step, microbatch);
       }
     }
@@ -131,6 +140,7 @@ export class Trainer {
     const { assignment, stage, tokens, slots } = this.#parts;
     const { microbatch: B, model } = assignment.config;
     const batches = Math.ceil(windowCount(tokens.valid.length, model.context) / B);
+    this.#parts.pacer?.begin();
     stage.resetLoss();
     let count = 0;
     for (let i = this.#position.replica; i < batches; i += assignment.plan.replicas.length) {
@@ -140,6 +150,7 @@ export class Trainer {
       count += batch.tokens;
       this.#setTokens(slot, batch);
       stage.evaluate(slot, await this.#input(step, i));
+      await this.#pace(this.#parts.work.evaluate);
       this.#sendOutput(slot, step, i);
     }
     await Promise.all(this.#reads);
@@ -155,6 +166,7 @@ export class Trainer {
     const { width: C, context: T } = assignment.config.model;
     const random = new Random(seed);
     const text = [...prompt];
+    this.#parts.pacer?.begin();
     for (let i = 0; i < wanted; i++) {
       const rows = Math.min(T, text.length);
       const place = { step, microbatch: i };
@@ -165,6 +177,7 @@ export class Trainer {
         input.set(await this.#receive(this.#previous, "activation", place));
       }
       stage.evaluate(0, input);
+      await this.#pace(this.#parts.work.evaluate);
       if (this.#next) {
         const output = await stage.output(0);
         channel.send(this.#next, "activation", place, output.subarray(0, rows * C), {
@@ -177,7 +190,7 @@ export class Trainer {
         if (!range.embed) channel.send(this.#first, "token", place, Uint32Array.of(token));
         text.push(token);
       } else {
-        text.push(range.embed ? await meter.wait(channel.receiveToken(this.#last, place)) : 0);
+        text.push(range.embed ? await this.#wait(meter.wait(channel.receiveToken(this.#last, place))) : 0);
       }
     }
     return text.slice(prompt.length);
@@ -246,7 +259,17 @@ export class Trainer {
 
   #receive(from: string, kind: FrameKind, place: Place): Promise<Float32Array> {
     const { meter, channel, stage } = this.#parts;
-    return meter.wait(channel.receive(from, kind, place), stage.idle());
+    return this.#wait(meter.wait(channel.receive(from, kind, place), stage.idle()));
+  }
+
+  #wait<T>(arrival: Promise<T>): Promise<T> {
+    return this.#parts.pacer?.input(arrival) ?? arrival;
+  }
+
+  /** After work was told to the GPU and before its results go out. */
+  async #pace(work: Work): Promise<void> {
+    const { pacer, stage } = this.#parts;
+    await pacer?.spend(flopsOf(work), stage.finish());
   }
 
   #sendOutput(slot: number, step: number, microbatch: number): void {

@@ -15,6 +15,7 @@ import { describeGpu } from "./describe-gpu.ts";
 import { GenerationEnded } from "./mailbox.ts";
 import { loadTrainer, type LoadedTrainer } from "./load-trainer.ts";
 import { Meter } from "./meter.ts";
+import { Pacer } from "./pacer.ts";
 import type { Assignment } from "./trainer.ts";
 import { tune } from "./tune.ts";
 import type { FromTrainer, ToTrainer, TrainerReport } from "./worker-messages.ts";
@@ -33,6 +34,8 @@ interface Generation {
 let gpu: Gpu | null = null;
 /** Whether to search for faster kernels than the table's. */
 let searches = true;
+/** One for all that this worker computes; null where it is as fast as it can be. */
+let pacer: Pacer | null = null;
 let self = "";
 let blobs = new BlobClient("");
 let generation: Generation | null = null;
@@ -44,6 +47,8 @@ let lastOrderEnded = performance.now();
 addEventListener("message", ({ data }: MessageEvent<ToTrainer>) => {
   if (data.type === "start") {
     searches = data.tune;
+    const { pace } = data;
+    if (pace) pacer = new Pacer({ pace, onBehind: (share) => post({ type: "behind", share }) });
     void start();
   } else if (data.type === "joined") {
     self = data.worker;
@@ -164,7 +169,7 @@ async function load(current: Generation): Promise<void> {
     stage.destroy();
     return;
   }
-  current.loaded = await loadTrainer({ self, assignment, spec, stage, channel, meter, tokens, blobs });
+  current.loaded = await loadTrainer({ self, assignment, spec, stage, channel, meter, pacer, tokens, blobs });
   current.stage = stage;
   // What comes before training is no step's time.
   meter.take();

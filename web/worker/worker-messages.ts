@@ -23,8 +23,11 @@ export type TrainerReport = WithoutBytes<
 >;
 
 export type ToTrainer =
-  /** Find a GPU; answered with `gpu` or `unsupported`. `tune`: search for the fastest kernels before training. */
-  | { type: "start"; tune: boolean }
+  /**
+   * Find a GPU; answered with `gpu` or `unsupported`. `tune`: search for the fastest kernels before training. `pace`: be
+   * no faster than this, GFLOP/s.
+   */
+  | { type: "start"; tune: boolean; pace: number | null }
   | { type: "joined"; worker: string; token: string }
   | { type: "order"; order: Extract<WorkerMessage, { generation: number }> }
   | { type: "frame"; from: string; frame: ArrayBuffer }
@@ -40,5 +43,7 @@ export type FromTrainer =
   | { type: "needs"; stageBytes: number }
   /** A search for the fastest kernels began, or ended. */
   | { type: "tuning"; searching: boolean }
+  /** The GPU cannot keep the pace it was told: it reaches this share. Once. */
+  | { type: "behind"; share: number }
   | { type: "report"; report: TrainerReport }
   | { type: "frame"; to: string; frame: ArrayBuffer };

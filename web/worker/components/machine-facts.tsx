@@ -3,7 +3,7 @@ import { formatBytes } from "../../../core/format.ts";
 import { state } from "../state.ts";
 
 export function MachineFacts() {
-  const { gpu, site, name, worker } = state.value;
+  const { gpu, pace, site, name, worker } = state.value;
   const facts: [string, string][] = gpu
     ? [
         ["GPU", gpu.description],
@@ -11,6 +11,7 @@ export function MachineFacts() {
         ["Largest buffer", formatBytes(gpu.maxBufferSize)],
       ]
     : [];
+  if (pace !== null) facts.push(["Slowed to", `${pace} GFLOP/s`]);
   if (worker) facts.push(["Site", site], ["Name", name], ["Worker", worker]);
   if (facts.length === 0) return null;
   return (

@@ -1,0 +1,32 @@
+// Whether a run under way is worth the pause that another plan takes: its stages' states have to move.
+// Not here: making plans (planner.ts), moving states (server/run.ts).
+import type { RunConfig } from "../model/config.ts";
+import type { Measured } from "./measured.ts";
+import type { SiteWorkers } from "./partition.ts";
+import type { Plan } from "./plan.ts";
+import type { Planned } from "./planner.ts";
+import { predict } from "./predict.ts";
+
+/** Why another plan is thought of: workers came or went, or were found faster or slower than they were. */
+export type Occasion = "members" | "speeds";
+
+/** A new plan's step may take this share of the present one's. Speeds vary by themselves; members seldom do. */
+const WORTH_IT: Readonly<Record<Occasion, number>> = { members: 0.97, speeds: 0.75 };
+
+/** Whether to go on with `next`, by what is known now. Without a speed, whenever members came or went. */
+export function isWorthAPause(
+  config: RunConfig,
+  current: Plan,
+  next: Planned,
+  sites: SiteWorkers,
+  measured: Measured,
+  occasion: Occasion,
+): boolean {
+  if (JSON.stringify(next.plan.replicas) === JSON.stringify(current.replicas)) return false;
+  const there = new Set([...sites.values()].flat());
+  const isWhole = current.replicas.every(({ stages }) => stages.every(({ worker }) => there.has(worker)));
+  if (!isWhole) return true;
+  const now = predict(config, current, sites, measured);
+  if (!now || !next.prediction) return occasion === "members";
+  return next.prediction.stepSeconds <= WORTH_IT[occasion] * now.stepSeconds;
+}

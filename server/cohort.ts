@@ -18,9 +18,15 @@ export class RunImpossible extends Error {
   override name = "RunImpossible";
 }
 
-/** A worker says that its GPU cannot hold what this configuration asks. */
+/** A worker says that its GPU cannot hold what it was assigned. */
 export class DoesNotFit extends RunImpossible {
   override name = "DoesNotFit";
+  readonly worker: string;
+
+  constructor(message: string, worker: string) {
+    super(message);
+    this.worker = worker;
+  }
 }
 
 interface Question {
@@ -94,7 +100,7 @@ export class Cohort {
       // Links go down while a generation is released; each worker's last word comes all the same.
       if (this.#releasing) return;
       const reason = `worker ${worker}: ${answer.message}`;
-      this.fail(answer.fatal ? new DoesNotFit(reason) : new WorkerLost(reason));
+      this.fail(answer.fatal ? new DoesNotFit(reason, worker) : new WorkerLost(reason));
       return;
     }
     for (const question of this.#questions) {

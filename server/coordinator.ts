@@ -12,10 +12,12 @@ import { EXPORTED_FILES, type Checkpoint, type Checkpoints, type ExportedFile } 
 import type { Coordinator, CoordinatorUpdate, WorkerPort } from "./coordinator-port.ts";
 import { loadCorpus } from "./corpus.ts";
 import { describeHolding } from "../core/plan/describe.ts";
+import { NOTHING_MEASURED } from "../core/plan/measured.ts";
 import { linksOf } from "../core/plan/plan.ts";
 import { UserError } from "./errors.ts";
 import { log } from "./log.ts";
-import { Run } from "./run.ts";
+import { Planning } from "./planning.ts";
+import { Run, type Crew } from "./run.ts";
 import type { Store } from "./store.ts";
 
 const EVENTS_SHOWN = 5000;
@@ -99,10 +101,12 @@ export class RunCoordinator implements Coordinator {
       id,
       number,
       config,
+      planning: new Planning(config),
       corpus,
       checkpoints: this.#parts.checkpoints,
       start,
-      crew: () => this.#crew(),
+      crew: () => this.#readyCrew(),
+      someCrew: () => this.#someCrew(),
       emit: (event) => this.#emit(id, event),
       changed: () => this.#changed(),
     });
@@ -201,18 +205,15 @@ export class RunCoordinator implements Coordinator {
   }
 
   /** Workers that may take part now, by site in order of their names. */
-  #readyCrew() {
+  #readyCrew(): Crew {
     const ready = [...this.#members.values()].filter(({ paused }) => !paused).map(({ port }) => port);
     const sites = new Map<string, string[]>();
     for (const { id, site } of ready.sort(byJoinOrder)) sites.set(site, [...(sites.get(site) ?? []), id]);
-    return {
-      sites: sites as ReadonlyMap<string, readonly string[]>,
-      ports: new Map(ready.map((port) => [port.id, port])),
-    };
+    return { sites, ports: new Map(ready.map((port) => [port.id, port])), measured: NOTHING_MEASURED };
   }
 
   /** The same, once there is one. */
-  async #crew() {
+  async #someCrew(): Promise<Crew> {
     for (;;) {
       const crew = this.#readyCrew();
       if (crew.ports.size > 0 || this.#run!.stopping) return crew;
@@ -224,7 +225,7 @@ export class RunCoordinator implements Coordinator {
   /** Someone came, or paused, or came back. */
   #changeCrew(): void {
     this.#crewChanged?.();
-    if (this.#active) this.#run!.replan(this.#readyCrew().sites);
+    if (this.#active) this.#run!.reconsider("members");
   }
 
   #workerView({ port, paused, relayed }: Member): WorkerView {

@@ -2,8 +2,8 @@
 // exactly once, and starts a new generation from the latest checkpoint when a worker is lost.
 // Not here: who is connected and which run is active (coordinator.ts), how workers compute (web/worker).
 import type { RunConfig } from "../core/model/config.ts";
-import type { SiteWorkers } from "../core/plan/partition.ts";
-import { planRun } from "../core/plan/planner.ts";
+import { PlanImpossible } from "../core/plan/plan-impossible.ts";
+import type { Occasion } from "../core/plan/replanning.ts";
 import { positionOf, type Plan } from "../core/plan/plan.ts";
 import {
   sampleActivationBytes,
@@ -16,6 +16,7 @@ import type { Checkpoint, Checkpoints } from "./checkpoints.ts";
 import { Cohort, DoesNotFit, RunImpossible, WorkerLost } from "./cohort.ts";
 import type { WorkerPort } from "./coordinator-port.ts";
 import type { Corpus } from "./corpus.ts";
+import type { Candidates, Planning } from "./planning.ts";
 import { total, Tally } from "./tally.ts";
 import { RoundsStrategy } from "./strategy/rounds.ts";
 import { meanLoss, type CommittedStep, type Strategy } from "./strategy/strategy.ts";
@@ -27,17 +28,24 @@ const SAMPLE_TOKENS = 48;
 const MOST_FRUITLESS = 3;
 const SAMPLE_TEMPERATURE = 0.7;
 
+export interface Crew extends Candidates {
+  readonly ports: ReadonlyMap<string, WorkerPort>;
+}
+
 export interface RunParts {
   readonly id: string;
   /** Number that its frames carry. */
   readonly number: number;
   readonly config: RunConfig;
+  readonly planning: Planning;
   readonly corpus: Corpus;
   readonly checkpoints: Checkpoints;
   /** Where it starts: a checkpoint of its own (step > 0), an imported model, or null for the seed. */
   readonly start: Checkpoint | null;
-  /** Workers ready to take part, by site; resolves when there is at least one, or the run is stopping. */
-  readonly crew: () => Promise<{ sites: SiteWorkers; ports: ReadonlyMap<string, WorkerPort> }>;
+  /** Workers ready to take part. */
+  readonly crew: () => Crew;
+  /** The same, once there is one, or the run is stopping. */
+  readonly someCrew: () => Promise<Crew>;
   readonly emit: (event: RunEvent) => void;
   readonly changed: () => void;
 }
@@ -86,7 +94,9 @@ export class Run {
         try {
           await this.#runGeneration();
         } catch (error) {
-          if (!(error instanceof WorkerLost)) throw error;
+          const another =
+            error instanceof WorkerLost || (error instanceof DoesNotFit && this.#fitsOtherwise(error.worker));
+          if (!another) throw error;
           if (++this.#fruitless === MOST_FRUITLESS) {
             throw new RunImpossible(
               `${MOST_FRUITLESS} generations in a row came to no step; the last: ${error.message}`,
@@ -108,7 +118,7 @@ export class Run {
       this.#parts.emit({
         event: "failed",
         message: error instanceof Error ? error.message : String(error),
-        cause: error instanceof DoesNotFit ? "configuration" : "failure",
+        cause: error instanceof DoesNotFit || error instanceof PlanImpossible ? "configuration" : "failure",
       });
     } finally {
       this.#cohort = null;
@@ -125,11 +135,10 @@ export class Run {
     this.setPaused(false);
   }
 
-  /** When these workers make another plan than the one in force: a new generation, after the step in progress. */
-  replan(sites: SiteWorkers): void {
-    if (!this.plan) return;
-    const { replicas } = planRun(this.config, sites).plan;
-    if (JSON.stringify(replicas) !== JSON.stringify(this.plan.replicas)) this.#wish ??= "replan";
+  /** When another plan is worth it by now: a new generation, after the step in progress. */
+  reconsider(occasion: Occasion): void {
+    if (!this.plan || this.#wish) return;
+    if (this.#parts.planning.wantsAnother(this.plan, this.#parts.crew, occasion)) this.#wish = "replan";
   }
 
   setPaused(paused: boolean): void {
@@ -162,11 +171,13 @@ export class Run {
 
   async #runGeneration(): Promise<void> {
     this.#setStatus("waiting");
-    const { sites, ports } = await this.#parts.crew();
+    const crew = await this.#parts.someCrew();
     if (this.stopping) return;
     this.#wish = null;
-    const { plan } = planRun(this.config, sites);
-    const members = plan.replicas.flatMap(({ stages }) => stages.map(({ worker }) => ports.get(worker)!));
+    const { plan } = this.#parts.planning.plan(crew);
+    const members = plan.replicas.flatMap(({ stages }) =>
+      stages.map(({ worker }) => crew.ports.get(worker)!),
+    );
     const cohort = new Cohort(++this.#generation, members);
     this.#cohort = cohort;
     this.plan = plan;
@@ -237,6 +248,7 @@ export class Run {
     this.#bytesNeeded += stepActivationBytes(this.config, plan.replicas);
     this.#parts.emit({ event: "step", ...step, seconds: (now - this.#stepBegan) / 1000 });
     this.#stepBegan = now;
+    this.reconsider("speeds");
   }
 
   /** Trains to the next step after which something is due, or to where it is interrupted. */
@@ -306,6 +318,10 @@ export class Run {
     await checkpoints.save(checkpoint);
     this.checkpoint = checkpoint;
     this.#parts.emit({ event: "checkpoint", step, checkpoint: checkpoint.id });
+  }
+
+  #fitsOtherwise(worker: string): boolean {
+    return this.#parts.planning.learnThatTooMuch(this.plan!, worker, this.#parts.crew());
   }
 
   /** Back to the latest checkpoint: its steps are committed, those after it are done again. */

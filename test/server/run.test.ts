@@ -4,7 +4,10 @@ import type { RunConfig } from "../../core/model/config.ts";
 import type { RunEvent } from "../../core/protocol/events.ts";
 import type { Checkpoint, Checkpoints } from "../../server/checkpoints.ts";
 import type { Corpus } from "../../server/corpus.ts";
-import { Run } from "../../server/run.ts";
+import { NOTHING_MEASURED } from "../../core/plan/measured.ts";
+import type { WorkerSpeed } from "../../core/plan/speed.ts";
+import { Planning } from "../../server/planning.ts";
+import { Run, type Crew } from "../../server/run.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
 import { fakeWorker, HASH, type FakeWorker } from "./fake-workers.ts";
 
@@ -18,33 +21,48 @@ const corpus: Corpus = {
 let events: RunEvent[];
 let saved: Checkpoint[];
 let workers: Map<string, FakeWorker>;
+/** That take no part for now. */
+let paused: Set<string>;
+let speeds: Map<string, WorkerSpeed>;
 
 beforeEach(() => {
+  paused = new Set();
+  speeds = new Map();
   events = [];
   saved = [];
   workers = new Map();
 });
 
 function makeRun(changes: Partial<RunConfig> = {}, start: Checkpoint | null = null): Run {
+  const config = tinyConfig({ steps: 6, ...changes });
   return new Run({
     id: "run-1",
     number: 1,
-    config: tinyConfig({ steps: 6, ...changes }),
+    config,
+    // Thinking takes no time.
+    planning: new Planning(config, () => 0),
     corpus,
     checkpoints: {
       save: async (checkpoint: Checkpoint) => void saved.push(checkpoint),
     } as unknown as Checkpoints,
     start,
-    crew: async () => {
-      const sites = new Map<string, string[]>();
-      for (const { port } of workers.values())
-        sites.set(port.site, [...(sites.get(port.site) ?? []), port.id]);
-      return { sites, ports: new Map([...workers.values()].map(({ port }) => [port.id, port])) };
-    },
+    crew,
+    someCrew: async () => crew(),
     emit: (event) => events.push(event),
     changed: () => {},
   });
 }
+
+function crew(): Crew {
+  const sites = new Map<string, string[]>();
+  const ready = [...workers.values()].filter(({ port }) => !paused.has(port.id));
+  for (const { port } of ready) sites.set(port.site, [...(sites.get(port.site) ?? []), port.id]);
+  const ports = new Map(ready.map(({ port }) => [port.id, port]));
+  return { sites, ports, measured: { ...NOTHING_MEASURED, workers: speeds } };
+}
+
+/** In FLOP/s. */
+const speedOf = (rate: number): WorkerSpeed => ({ block: rate, head: rate, overhead: 0, memory: 1e9 });
 
 function addWorkers(run: Run, ids: string[], change?: Parameters<typeof fakeWorker>[2]): void {
   for (const id of ids)
@@ -207,12 +225,7 @@ describe("wishes", () => {
     addWorkers(run, ["a-1"], (order, answer) => {
       if (order.type === "step" && order.step === 2 && order.generation === 1) {
         addWorkers(run, ["b-1"]);
-        run.replan(
-          new Map([
-            ["a", ["a-1"]],
-            ["b", ["b-1"]],
-          ]),
-        );
+        run.reconsider("members");
       }
       return answer;
     });
@@ -225,7 +238,10 @@ describe("wishes", () => {
   test("while a generation is released, a broken link or a worker that goes without a word is no loss", async () => {
     const run = makeRun({ steps: 3 });
     addWorkers(run, ["a-1", "b-1"], (order, answer) => {
-      if (order.type === "step" && order.step === 2) run.replan(new Map([["a", ["a-1"]]]));
+      if (order.type === "step" && order.step === 2) {
+        for (const id of ["b-1", "c-1"]) paused.add(id);
+        run.reconsider("members");
+      }
       return answer;
     });
     addWorkers(run, ["c-1"], (order, answer) => {
@@ -246,11 +262,51 @@ describe("wishes", () => {
   test("no replan when it would come to the same plan", async () => {
     const run = makeRun({ steps: 5, stages: 2 });
     addWorkers(run, ["a-1", "a-2"], (order, answer) => {
-      if (order.type === "step" && order.step === 2) run.replan(new Map([["a", ["a-1", "a-2", "a-3"]]]));
+      if (order.type === "step" && order.step === 2) {
+        addWorkers(run, ["a-3"]);
+        run.reconsider("members");
+      }
       return answer;
     });
     await run.drive();
     expect(of("plan")).toHaveLength(1);
+  });
+
+  test("a worker that becomes much slower is given less, without losing a step", async () => {
+    const run = makeRun({ steps: 8, batch: 16, microbatch: 1, stages: 1 });
+    addWorkers(run, ["a-1", "b-1"], (order, answer) => {
+      if (order.type === "step" && order.step === 3) speeds.set("b-1", speedOf(0.25e9));
+      return answer;
+    });
+    for (const id of workers.keys()) speeds.set(id, speedOf(1e9));
+    await run.drive();
+    const shares = of("plan").map(({ lines }) => lines.map((line) => /(\d+) of 16/.exec(line)?.[1]));
+    expect(shares).toEqual([
+      ["8", "8"],
+      ["13", "3"],
+    ]);
+    expect(of("step").map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(of("done")[0]).toMatchObject({ stepsRetried: 0, workersLost: 0 });
+  });
+
+  test("a worker that cannot hold what it was assigned is assigned less; where that is no plan, the run ends", async () => {
+    const run = makeRun({ steps: 3, stages: "auto" });
+    addWorkers(run, ["a-1", "b-1"], (order, answer) => {
+      const { generation } = order;
+      const isTooMuch = order.type === "assign" && order.plan.replicas.some(({ site }) => site === "b");
+      return isTooMuch
+        ? { type: "failed", generation, message: "no room: use more stages", fatal: true }
+        : answer;
+    });
+    workers.set(
+      "a-1",
+      fakeWorker("a-1", (worker, answer) => run.deliver(worker, answer)),
+    );
+    for (const id of workers.keys()) speeds.set(id, speedOf(1e9));
+    await run.drive();
+    expect(of("plan")).toHaveLength(2);
+    expect(workers.get("b-1")!.orders.filter(({ type }) => type === "assign")).toHaveLength(1);
+    expect(of("done")).toHaveLength(1);
   });
 
   test("a worker that goes once it is released is not lost", async () => {
@@ -258,7 +314,8 @@ describe("wishes", () => {
     // a-1 takes its time to say its last word; b-1 has said its own, and goes meanwhile.
     addWorkers(run, ["a-1"], (order, answer) => {
       if (order.type === "step" && order.step === 2 && order.generation === 1) {
-        run.replan(new Map([["a", ["a-1"]]]));
+        paused.add("b-1");
+        run.reconsider("members");
       }
       if (answer.type !== "released" || order.generation > 1) return answer;
       setTimeout(() => setTimeout(() => run.deliver("a-1", answer)));

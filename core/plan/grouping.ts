@@ -1,7 +1,7 @@
 // How a site's workers can be grouped into pipelines: few deep ones or many shallow ones, and who is left out.
 // A site of few workers has all groupings tried; a larger one those that are likely, improved afterwards.
 // Not here: which of them a plan takes (planner.ts), what becomes of a group (pipelines.ts).
-import { microbatchesIn, siteSumSeconds } from "./cost.ts";
+import { siteSumSeconds } from "./cost.ts";
 import { goodPipeline, pipelineFront, type Candidate, type Pipeline, type Surroundings } from "./pipelines.ts";
 
 /** One way to group a site's workers. */
@@ -30,12 +30,15 @@ export function groupingsOf(task: SiteTask): Grouping[] {
   return isSmall(task) ? everyGrouping(task) : likelyGroupings(task);
 }
 
-/** Most microbatches that a grouping does in `seconds`. */
+/** Most microbatches that a grouping does in `seconds`: `microbatchesIn`, written out, as it is asked so very often. */
 export function capacity({ groups, after }: Grouping, seconds: number): number {
+  const left = seconds - after;
   let sum = 0;
   for (const front of groups) {
     let most = 0;
-    for (const pipeline of front) most = Math.max(most, microbatchesIn(pipeline, seconds - after));
+    for (const { fill, period } of front) {
+      if (left >= fill) most = Math.max(most, Math.floor((left - fill) / period) + 1);
+    }
     sum += most;
   }
   return sum;
@@ -104,10 +107,10 @@ function likelyGroupings(task: SiteTask): Grouping[] {
   return groupings;
 }
 
-/** 1 to 8, then about a quarter more each time, up to `most`. */
+/** 1 to 8, then about two fifths more each time, up to `most`. */
 function counts(most: number): number[] {
   const list: number[] = [];
-  for (let count = 1; count < most; count = Math.max(count + 1, Math.floor(count * 1.25))) list.push(count);
+  for (let count = 1; count < most; count = Math.max(count + 1, Math.floor(count * (count < 8 ? 1 : 1.4)))) list.push(count);
   return [...list, most];
 }
 

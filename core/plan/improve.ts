@@ -5,17 +5,17 @@ import { goodPipeline, type Candidate, type Pipeline } from "./pipelines.ts";
 
 /** Sites larger than this are left as they are: their groups have enough workers to be even. */
 const MOST_WORKERS = 64;
-/** Pipelines that may be tried for a site. */
-const MOST_TRIALS = 4000;
-
 interface Group {
   readonly workers: readonly Candidate[];
   /** Null for the group of those who are left out, and for one that nobody is in. */
   readonly pipeline: Pipeline | null;
 }
 
-/** @param seconds that the site has for a step */
-export function improve(task: SiteTask, grouping: Grouping, seconds: number): Grouping {
+/**
+ * @param seconds that the site has for a step
+ * @param mostTrials pipelines that may be tried
+ */
+export function improve(task: SiteTask, grouping: Grouping, seconds: number, mostTrials: number): Grouping {
   if (task.workers.length > MOST_WORKERS || task.depth !== null) return grouping;
   const pipelines = grouping.groups.map(([pipeline]) => pipeline!);
   const used = new Set(pipelines.flatMap(({ workers }) => workers));
@@ -27,6 +27,7 @@ export function improve(task: SiteTask, grouping: Grouping, seconds: number): Gr
   ];
   let best = worth(task, groups, seconds);
   const accept = (a: number, b: number, ofA: readonly Candidate[], ofB: readonly Candidate[]): boolean => {
+    if (trials >= mostTrials) return false;
     const next = groups.with(a, regrouped(task, a, ofA)).with(b, regrouped(task, b, ofB));
     trials += 2;
     if (next.some(({ workers, pipeline }, i) => i > 0 && workers.length > 0 && !pipeline)) return false;
@@ -36,7 +37,7 @@ export function improve(task: SiteTask, grouping: Grouping, seconds: number): Gr
     best = value;
     return true;
   };
-  while (trials < MOST_TRIALS && someMove(groups, accept));
+  while (trials < mostTrials && someMove(groups, accept));
   return groupingOf(
     task,
     groups.flatMap(({ pipeline }) => (pipeline ? [[pipeline]] : [])),

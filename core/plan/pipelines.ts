@@ -27,7 +27,7 @@ export interface Pipeline extends PipelineCost {
 
 /** Groups of up to so many workers are tried in every order where memory is short. */
 const ALL_ORDERS = 5;
-/** In larger groups so many workers are tried as the last stage, which has the head. */
+/** Of so many kinds of workers each is tried as the last stage, which has the head; of more only two. */
 const MOST_LASTS = 4;
 
 /**
@@ -112,13 +112,11 @@ function withLast(group: readonly Candidate[], last: Candidate): Candidate[] {
   return [...rest, last];
 }
 
-/** With the head on the worker that is best at it, on the slowest, on that with most memory, on a middling one. */
+/** With the head on the worker that is best at it, or on the slowest, which has few blocks. */
 function likelyOrders(group: readonly Candidate[]): Candidate[][] {
   const kinds = group.filter(isFirstOfKind);
   if (kinds.length <= MOST_LASTS) return kinds.map((last) => withLast(group, last));
-  const bySpeed = [...kinds].sort((a, b) => a.speed.block - b.speed.block);
-  const most = (of: (speed: WorkerSpeed) => number) =>
-    kinds.reduce((best, one) => (of(one.speed) > of(best.speed) ? one : best));
-  const lasts = [most(({ head }) => head), bySpeed[0]!, most(({ memory }) => memory), bySpeed[kinds.length >> 1]!];
-  return [...new Set(lasts)].map((last) => withLast(group, last));
+  const best = kinds.reduce((a, b) => (b.speed.head > a.speed.head ? b : a));
+  const slowest = kinds.reduce((a, b) => (b.speed.block < a.speed.block ? b : a));
+  return [...new Set([best, slowest])].map((last) => withLast(group, last));
 }

@@ -13,7 +13,7 @@ import type { Plan } from "./plan.ts";
 import { explainMisfit, PlanImpossible } from "./plan-impossible.ts";
 import { predict, type Prediction } from "./predict.ts";
 import { shareMicrobatches } from "./shares.ts";
-import { bestGrouping, bestSites, type Choice, type Site } from "./sites.ts";
+import { ALL_SETS, bestGrouping, bestSites, usefulGroupings, type Choice, type Site } from "./sites.ts";
 import { StageMemory } from "./stage-memory.ts";
 
 export interface Planned {
@@ -36,10 +36,13 @@ export function planRun(config: RunConfig, sites: SiteWorkers, measured: Measure
   const plan = candidates ? choose(config, candidates, measured) : makePlan(config, sites);
   return {
     plan,
-    prediction: candidates && predict(config, plan, sites, measured),
+    prediction: predict({ config, plan, sites, measured }),
     leftOut: leftOutOf(config, plan, sites, measured),
   };
 }
+
+/** Pipelines that may be tried to improve groupings, over all sites. */
+const MOST_TRIALS = 6000;
 
 function choose(
   config: RunConfig,
@@ -52,14 +55,35 @@ function choose(
   if (able.length === 0) throw new PlanImpossible(explainMisfit(config, all.map(({ task }) => task)));
   let choice = bestSites(load, able);
   if (choice.sites.some(({ task }) => !isSmall(task))) {
-    for (const site of able) {
-      if (isSmall(site.task)) continue;
-      const best = bestGrouping(site, choice.seconds);
-      site.groupings = [...site.groupings, improve(site.task, best, choice.seconds)];
-    }
+    // Now it is known about how much each speed gets to do, and in what time: large sites are grouped again by that.
+    const used = choice.sites.flatMap((site) =>
+      bestGrouping(site, choice.seconds).groups.flatMap(([pipeline]) => pipeline!.workers),
+    );
+    const trials = Math.floor(MOST_TRIALS / choice.sites.length);
+    for (const site of choice.sites) if (!isSmall(site.task)) regroup(load, site, used, choice.seconds, trials);
     choice = bestSites(load, able);
   }
   return planOf(load, choice, [...candidates.values()].flat());
+}
+
+function regroup(
+  load: Load,
+  site: Site,
+  used: readonly Candidate[],
+  seconds: number,
+  trials: number,
+): void {
+  const task = { ...site.task, share: sharesOf(load, used) };
+  const groupings = usefulGroupings([...site.groupings, ...groupingsOf(task)], load.microbatches);
+  const best = bestGrouping({ ...site, groupings }, seconds);
+  site.groupings = [...groupings, improve(task, best, seconds, trials)];
+}
+
+/** What a group may expect when all microbatches are shared out over `workers` by speed. */
+function sharesOf({ microbatches }: Load, workers: readonly Candidate[]): SiteTask["share"] {
+  const speedOf = (some: readonly Candidate[]) => some.reduce((sum, { speed }) => sum + speed.block, 0);
+  const total = speedOf(workers);
+  return (group) => Math.min(microbatches, Math.max(1, Math.round((microbatches * speedOf(group)) / total)));
 }
 
 function sitesOf(
@@ -70,8 +94,7 @@ function sitesOf(
 ): Site[] {
   const memory = new StageMemory(config);
   const { stages } = config;
-  const speedOf = (workers: readonly Candidate[]) => workers.reduce((sum, { speed }) => sum + speed.block, 0);
-  const total = speedOf([...candidates.values()].flat());
+  const share = sharesOf(load, [...candidates.values()].flat());
   return [...candidates]
     .filter(([, workers]) => workers.length > 0)
     .map(([name, workers]) => {
@@ -81,9 +104,12 @@ function sitesOf(
         link: siteLinks.get(name) ?? FREE_LINK,
         workers,
         depth: stages === "auto" ? null : Math.min(stages, workers.length),
-        share: (group) => Math.max(1, Math.round((load.microbatches * speedOf(group)) / total)),
+        share,
       };
-      return { name, task, wide: wideLinks.get(name) ?? FREE_LINK, groupings: groupingsOf(task) };
+      const all = groupingsOf(task);
+      const exact = isSmall(task) && candidates.size <= ALL_SETS;
+      const groupings = exact ? all : usefulGroupings(all, load.microbatches);
+      return { name, task, wide: wideLinks.get(name) ?? FREE_LINK, groupings };
     });
 }
 

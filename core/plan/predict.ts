@@ -35,9 +35,8 @@ export interface StepParts {
 }
 
 export interface ReplicaPrediction {
-  /** From the step's beginning to the pipeline's last operation, and with halved backwards (zero-bubble). */
+  /** From the step's beginning to the pipeline's last operation. */
   readonly seconds: number;
-  readonly zeroBubbleSeconds: number;
   /** Of each stage at work. */
   readonly busy: readonly number[];
 }
@@ -56,48 +55,42 @@ export interface Prediction {
   readonly ratio: number;
   /** In plan order. */
   readonly replicas: readonly ReplicaPrediction[];
-  /** A step if backwards were halved, in a pipeline where that gains. The engine cannot do it yet. */
-  readonly zeroBubble: { readonly stepSeconds: number; readonly gain: number };
+}
+
+type Order = (stage: number, stages: number, microbatches: number) => readonly Op[];
+
+/** A run's plan, and what is known of the machines that it is for. */
+export interface PlannedRun {
+  readonly config: RunConfig;
+  readonly plan: Plan;
+  readonly sites: SiteWorkers;
+  readonly measured: Measured;
 }
 
 /** Null when no worker's speed is known. Shares and cuts may be any: not only those that the planner would choose. */
-export function predict(
-  config: RunConfig,
-  plan: Plan,
-  sites: SiteWorkers,
-  measured: Measured,
-): Prediction | null {
-  const candidates = candidatesOf(sites, measured);
-  if (!candidates) return null;
-  const load = loadOf(config);
-  const speeds = new Map([...candidates.values()].flat().map(({ id, speed }) => [id, speed]));
-  const ways = plan.replicas.map((replica) => {
-    const link = measured.siteLinks.get(replica.site) ?? FREE_LINK;
-    return wayOf(config, load, replica, speeds, link);
-  });
-  const sums = new Map(
-    leadReplicas(plan).map((lead) => [lead.site, siteSum(config, plan, lead, measured)] as const),
-  );
-  const after = plan.replicas.map(({ site }) => sums.get(site)!);
-  const wide = [...sums.keys()].map((site) => measured.wideLinks.get(site) ?? FREE_LINK);
-  const whole = (of: (way: Way) => number) => {
-    const step = Math.max(...ways.map((way, i) => of(way) + after[i]!));
-    const exchange = exchangeSeconds(load, wide, step);
-    return { step: step + exchange.exposed, exchange };
-  };
-  const { step, exchange } = whole(({ total }) => total);
-  const split = whole(({ total, seconds, zeroBubbleSeconds }) => total - seconds + zeroBubbleSeconds);
-  const slowest = ways.reduce((best, way, i) => (way.total + after[i]! > ways[best]!.total + after[best]! ? i : best), 0);
+export function predict(run: PlannedRun): Prediction | null {
+  const known = knownOf(run);
+  if (!known) return null;
+  const { plan } = run;
+  const { load, speeds } = known;
+  const ways = plan.replicas.map((replica) => wayOf(known, replica, oneForwardOneBackward));
+  const { step, exchange, after } = wholeStep(run, known, ways);
+  const ends = ways.map(({ total }, i) => total + after[i]!);
+  const slowest = ends.indexOf(Math.max(...ends));
+  const replica = plan.replicas[slowest]!;
   const way = ways[slowest]!;
   const stage = Math.max(...way.busy);
+  const orders = ordersOf(replica, oneForwardOneBackward);
+  const withoutLinks = endOf(playPipeline(orders, { ...timesOf(known, replica), wire: 0, delay: 0 }));
   const parts: StepParts = {
     stage,
-    fillAndDrain: way.withoutLinks - stage,
-    activations: way.total - way.withoutLinks,
+    // Sums are rounded in another order there.
+    fillAndDrain: Math.max(0, withoutLinks - stage),
+    activations: Math.max(0, way.total - withoutLinks),
     siteSum: after[slowest]!,
     exchange: exchange.exposed,
   };
-  const busiest = plan.replicas[slowest]!.stages[way.busy.indexOf(stage)]!.worker;
+  const busiest = replica.stages[way.busy.indexOf(stage)]!.worker;
   const upperBound = [...speeds.values()].reduce(
     (sum, speed) => sum + load.tokens / load.microbatches / aloneSeconds(load, speed),
     0,
@@ -107,72 +100,83 @@ export function predict(
     stepSeconds: step,
     tokensPerSecond,
     parts,
-    bound: describeBound(parts, busiest, plan.replicas[slowest]!.site),
+    bound: describeBound(parts, busiest, replica.site),
     busiest,
     hidden: exchange.hidden,
     upperBound,
     ratio: tokensPerSecond / upperBound,
-    replicas: ways.map(({ seconds, zeroBubbleSeconds, busy }) => ({ seconds, zeroBubbleSeconds, busy })),
-    zeroBubble: { stepSeconds: split.step, gain: step / split.step - 1 },
+    replicas: ways.map(({ seconds, busy }) => ({ seconds, busy })),
   };
 }
 
-/** One step of a replica, operation by operation: a list a stage. */
-export function timelineOf(
-  config: RunConfig,
-  replica: Replica,
-  sites: SiteWorkers,
-  measured: Measured,
-  order: typeof oneForwardOneBackward | typeof zeroBubble = oneForwardOneBackward,
-): TimedOp[][] {
+/**
+ * Seconds of a step if backwards were in halves, each pipeline in whichever order is sooner done. The engine cannot do
+ * it yet. Null when no worker's speed is known.
+ */
+export function predictZeroBubble(run: PlannedRun): number | null {
+  const known = knownOf(run);
+  if (!known) return null;
+  const ways = run.plan.replicas.map((replica) => {
+    const [whole, halved] = [oneForwardOneBackward, zeroBubble].map((order) => wayOf(known, replica, order));
+    return halved!.total < whole!.total ? halved! : whole!;
+  });
+  return wholeStep(run, known, ways).step;
+}
+
+/** One step of a replica, operation by operation: a list a stage. Empty when no worker's speed is known. */
+export function timelineOf(run: PlannedRun, replica: Replica, order: Order): TimedOp[][] {
+  const known = knownOf(run);
+  return known ? playPipeline(ordersOf(replica, order), timesOf(known, replica)) : [];
+}
+
+interface Known {
+  readonly config: RunConfig;
+  readonly load: Load;
+  readonly speeds: ReadonlyMap<string, WorkerSpeed>;
+  readonly siteLinks: ReadonlyMap<string, LinkSpeed>;
+}
+
+function knownOf({ config, sites, measured }: PlannedRun): Known | null {
   const candidates = candidatesOf(sites, measured);
-  if (!candidates) return [];
-  const load = loadOf(config);
+  if (!candidates) return null;
   const speeds = new Map([...candidates.values()].flat().map(({ id, speed }) => [id, speed]));
-  const link = measured.siteLinks.get(replica.site) ?? FREE_LINK;
-  return playPipeline(ordersOf(replica, order), timesOf(config, load, replica, speeds, link));
+  return { config, load: loadOf(config), speeds, siteLinks: measured.siteLinks };
 }
 
 interface Way extends ReplicaPrediction {
-  /** Were frames there at once. */
-  readonly withoutLinks: number;
-  /** With a tied embedding's way. */
+  /** With a tied embedding's way between first and last stage. */
   readonly total: number;
 }
 
-function wayOf(
-  config: RunConfig,
-  load: Load,
-  replica: Replica,
-  speeds: ReadonlyMap<string, WorkerSpeed>,
-  link: LinkSpeed,
-): Way {
-  const times = timesOf(config, load, replica, speeds, link);
-  const orders = ordersOf(replica, oneForwardOneBackward);
-  const timeline = playPipeline(orders, times);
+function wayOf(known: Known, replica: Replica, order: Order): Way {
+  const { load, siteLinks } = known;
+  const timeline = playPipeline(ordersOf(replica, order), timesOf(known, replica));
   const seconds = endOf(timeline);
+  const link = siteLinks.get(replica.site) ?? FREE_LINK;
   const tied = load.tied > 0 && replica.stages.length > 1 ? 2 * transferSeconds(link, load.tied) : 0;
   return {
     seconds,
     busy: timeline.map((ops) => ops.reduce((sum, { start, end }) => sum + end - start, 0)),
-    withoutLinks: endOf(playPipeline(orders, { ...times, wire: 0, delay: 0 })),
-    zeroBubbleSeconds: Math.min(seconds, endOf(playPipeline(ordersOf(replica, zeroBubble), times))),
     total: seconds + tied,
   };
 }
 
-const ordersOf = (
-  { stages, microbatches }: Replica,
-  order: (stage: number, stages: number, microbatches: number) => readonly Op[],
-) => stages.map((_, stage) => order(stage, stages.length, microbatches.length));
+/** The slowest site's pipelines and sum, then the exchange; `after` are the sums by replica. */
+function wholeStep({ config, plan, measured }: PlannedRun, { load }: Known, ways: readonly Way[]) {
+  const sums = new Map(leadReplicas(plan).map((lead) => [lead.site, siteSum(config, plan, lead, measured)]));
+  const after = plan.replicas.map(({ site }) => sums.get(site)!);
+  const wide = [...sums.keys()].map((site) => measured.wideLinks.get(site) ?? FREE_LINK);
+  const step = Math.max(...ways.map(({ total }, i) => total + after[i]!));
+  const exchange = exchangeSeconds(load, wide, step);
+  return { step: step + exchange.exposed, exchange, after };
+}
 
-function timesOf(
-  { model }: RunConfig,
-  load: Load,
-  { stages }: Replica,
-  speeds: ReadonlyMap<string, WorkerSpeed>,
-  link: LinkSpeed,
-): PipelineTimes {
+const ordersOf = ({ stages, microbatches }: Replica, order: Order) =>
+  stages.map((_, stage) => order(stage, stages.length, microbatches.length));
+
+function timesOf({ config, load, speeds, siteLinks }: Known, { site, stages }: Replica): PipelineTimes {
+  const { model } = config;
+  const link = siteLinks.get(site) ?? FREE_LINK;
   // Attention's scores have inputs alone: of a block's backward all else is half and half.
   const attention = (2 * model.context * model.width) / blockFlops(model);
   const byKind = stages.map(({ worker, first, last }): Record<OpKind, number> => {

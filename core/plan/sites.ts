@@ -22,23 +22,50 @@ export interface Choice {
   readonly step: number;
 }
 
+/** Seconds, in equal steps of their logarithm, at which groupings of large sites are compared. */
+const TIMES = 32;
+
+/**
+ * Those groupings that do most for some number of seconds, from where a pipeline does its first microbatch to where
+ * one does all: a few of the hundreds that a large site may have.
+ */
+export function usefulGroupings(groupings: readonly Grouping[], microbatches: number): Grouping[] {
+  let [first, last] = [Infinity, Infinity];
+  for (const { groups, after } of groupings) {
+    for (const pipeline of groups.flat()) {
+      first = Math.min(first, pipelineSeconds(pipeline, 1) + after);
+      last = Math.min(last, pipelineSeconds(pipeline, microbatches) + after);
+    }
+  }
+  if (last === Infinity) return [];
+  const useful = Array.from({ length: TIMES }, (_, i) => {
+    const seconds = first * (last / first) ** (i / (TIMES - 1));
+    const done = groupings.map((grouping) => capacity(grouping, seconds));
+    return groupings[done.indexOf(Math.max(...done))]!;
+  });
+  return [...new Set(useful)];
+}
+
 /** So many sites have all sets of them tried. */
-const ALL_SETS = 4;
+export const ALL_SETS = 4;
 
 /**
  * The set of sites whose step is shortest. Of more than ALL_SETS: those whose line is at least so fast, for each line
  * there is; each site alone; and from the best of these one site after another left out, as long as it helps.
  */
 export function bestSites(load: Load, sites: readonly Site[]): Choice {
-  const weigh = (some: readonly Site[]) => weighSites(load, some);
-  const better = (a: Choice, b: Choice) => (b.step < a.step ? b : a);
-  if (sites.length <= ALL_SETS) return subsets(sites).map(weigh).reduce(better);
+  const bestOf = (sets: readonly (readonly Site[])[], soFar: Choice | null) =>
+    sets.reduce((best, set) => shorterStep(load, set, best?.step ?? Infinity) ?? best, soFar);
+  if (sites.length <= ALL_SETS) return bestOf(subsets(sites), null)!;
   const lines = [...new Set(sites.map(({ wide }) => wide.bytesPerSecond))].sort((a, b) => a - b);
   const byLine = lines.map((line) => sites.filter(({ wide }) => wide.bytesPerSecond >= line));
-  let best = [...byLine, ...sites.map((site) => [site])].map(weigh).reduce(better);
+  let best = bestOf([...byLine, ...sites.map((site) => [site])], null)!;
   for (;;) {
     const fewer = best.sites.map((site) => best.sites.filter((other) => other !== site));
-    const next = fewer.filter((some) => some.length > 0).map(weigh).reduce(better, best);
+    const next = bestOf(
+      fewer.filter((set) => set.length > 0),
+      best,
+    )!;
     if (next === best) return best;
     best = next;
   }
@@ -51,39 +78,50 @@ function subsets<T>(list: readonly T[]): T[][] {
   ).sort((a, b) => b.length - a.length);
 }
 
-function weighSites(load: Load, some: readonly Site[]): Choice {
-  const seconds = leastSeconds(load, some);
-  const sites = some.filter((site) => most(site, seconds) > 0);
-  const { exposed } = exchangeSeconds(
-    load,
-    sites.map(({ wide }) => wide),
-    seconds,
-  );
-  return { sites, seconds, step: seconds + exposed };
+/** What the set comes to; null when its step does not take less than `bound`. */
+function shorterStep(load: Load, set: readonly Site[], bound: number): Choice | null {
+  const stepOf = (some: readonly Site[], seconds: number) => {
+    const wide = some.map(({ wide }) => wide);
+    return seconds + exchangeSeconds(load, wide, seconds).exposed;
+  };
+  const isEnough = (seconds: number) =>
+    set.reduce((done, site) => done + most(site, seconds), 0) >= load.microbatches;
+  let limit = secondsOfOne(load, set);
+  if (stepOf(set, limit) >= bound) {
+    limit = halve(0, limit, (seconds) => stepOf(set, seconds) >= bound);
+    if (!isEnough(limit)) return null;
+  }
+  const seconds = halve(0, limit, isEnough);
+  const sites = set.filter((site) => most(site, seconds) > 0);
+  const step = stepOf(sites, seconds);
+  return step < bound ? { sites, seconds, step } : null;
 }
 
-/** A step's relative error that is not worth another halving. */
-const PRECISION = 1e-12;
-
-/** In which the sites do all microbatches of a step. */
-function leastSeconds({ microbatches }: Load, sites: readonly Site[]): number {
-  let [below, enough] = [0, Infinity];
+/** Until one pipeline, the best for it, has done all microbatches by itself. */
+function secondsOfOne({ microbatches }: Load, sites: readonly Site[]): number {
+  let least = Infinity;
   for (const { groupings } of sites) {
     for (const { groups, after } of groupings) {
       for (const pipeline of groups.flat()) {
-        enough = Math.min(enough, pipelineSeconds(pipeline, microbatches) + after);
+        least = Math.min(least, pipelineSeconds(pipeline, microbatches) + after);
       }
     }
   }
-  while (enough - below > PRECISION * enough) {
-    const seconds = (below + enough) / 2;
-    if (seconds === below || seconds === enough) break;
-    let done = 0;
-    for (const site of sites) done += most(site, seconds);
-    if (done >= microbatches) enough = seconds;
+  return least;
+}
+
+/** A step's relative error that is not worth another halving. */
+const PRECISION = 1e-10;
+
+/** The least seconds, up to PRECISION, that are `enough`; `most` are, or are taken as such. */
+function halve(least: number, most: number, enough: (seconds: number) => boolean): number {
+  let [below, above] = [least, most];
+  while (above - below > PRECISION * above) {
+    const seconds = (below + above) / 2;
+    if (enough(seconds)) above = seconds;
     else below = seconds;
   }
-  return enough;
+  return above;
 }
 
 /** Microbatches of a site in `seconds`. */

@@ -27,3 +27,10 @@ export function formatDuration(seconds: number): string {
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
+
+/** 0.01234 -> "12.3 ms", 1.234 -> "1.23 s" */
+export function formatSeconds(seconds: number): string {
+  return seconds < 1
+    ? `${Number((1000 * seconds).toPrecision(3))} ms`
+    : `${Number(seconds.toPrecision(3))} s`;
+}

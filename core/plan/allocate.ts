@@ -64,7 +64,9 @@ function smallestLargest(rooms: readonly StageRoom[], blocks: number): number | 
 
 /** No stage above `bound`: as many blocks as it allows to the fastest, then to the next. `bound` allows for all. */
 function smallestSum(rooms: readonly StageRoom[], blocks: number, bound: number): Allocation {
-  const fastestFirst = rooms.map((_, stage) => stage).sort((a, b) => rooms[a]!.each - rooms[b]!.each || a - b);
+  const fastestFirst = rooms
+    .map((_, stage) => stage)
+    .sort((a, b) => rooms[a]!.each - rooms[b]!.each || a - b);
   const counts = rooms.map(() => 1);
   let left = blocks - rooms.length;
   for (const stage of fastestFirst) {

@@ -63,9 +63,7 @@ export function loadOf(config: RunConfig): Load {
 
 /** A stage of `blocks` blocks: the head's backward is part of its forward, as in the engine. */
 export function forwardSeconds(load: Load, speed: WorkerSpeed, blocks: number, head: boolean): number {
-  return (
-    speed.overhead + (blocks * load.block) / speed.block + (head ? headSeconds(load, speed) : 0)
-  );
+  return speed.overhead + (blocks * load.block) / speed.block + (head ? headSeconds(load, speed) : 0);
 }
 
 export function backwardSeconds(load: Load, speed: WorkerSpeed, blocks: number): number {

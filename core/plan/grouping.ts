@@ -2,7 +2,13 @@
 // A site of few workers has all groupings tried; a larger one those that are likely, improved afterwards.
 // Not here: which of them a plan takes (planner.ts), what becomes of a group (pipelines.ts).
 import { siteSumSeconds } from "./cost.ts";
-import { goodPipeline, pipelineFront, type Candidate, type Pipeline, type Surroundings } from "./pipelines.ts";
+import {
+  goodPipeline,
+  pipelineFront,
+  type Candidate,
+  type Pipeline,
+  type Surroundings,
+} from "./pipelines.ts";
 
 /** One way to group a site's workers. */
 export interface Grouping {
@@ -110,7 +116,8 @@ function likelyGroupings(task: SiteTask): Grouping[] {
 /** 1 to 8, then about two fifths more each time, up to `most`. */
 function counts(most: number): number[] {
   const list: number[] = [];
-  for (let count = 1; count < most; count = Math.max(count + 1, Math.floor(count * (count < 8 ? 1 : 1.4)))) list.push(count);
+  for (let count = 1; count < most; count = Math.max(count + 1, Math.floor(count * (count < 8 ? 1 : 1.4))))
+    list.push(count);
   return [...list, most];
 }
 

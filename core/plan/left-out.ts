@@ -1,6 +1,6 @@
 // Why a worker has no place in a plan, in words for people.
 import type { RunConfig } from "../model/config.ts";
-import { formatBytes } from "../format.ts";
+import { formatBytes, formatSeconds } from "../format.ts";
 import { blockSeconds, fixedSeconds, loadOf, type Load } from "./cost.ts";
 import { candidatesOf, type Measured } from "./measured.ts";
 import type { SiteWorkers } from "./partition.ts";
@@ -31,7 +31,9 @@ function explainer(config: RunConfig, plan: Plan, candidates: ReadonlyMap<string
   const memory = new StageMemory(config);
   const { layers } = config.model;
   const least = Math.min(
-    ...[1, 2, 3].filter((stages) => stages <= layers).map((stages) => memory.bytes(Math.min(1, stages - 1), stages, 1)),
+    ...[1, 2, 3]
+      .filter((stages) => stages <= layers)
+      .map((stages) => memory.bytes(Math.min(1, stages - 1), stages, 1)),
   );
   const slowest = new Map<string, number>();
   for (const { site, stages } of plan.replicas) {
@@ -47,7 +49,8 @@ function explainer(config: RunConfig, plan: Plan, candidates: ReadonlyMap<string
     ? `all ${load.microbatches} microbatches of a step have a pipeline of their own: a larger batch, or smaller microbatches, would use it`
     : "another stage or pipeline would add more waiting than it takes off work";
   return (site: string, candidate: Candidate | undefined): string => {
-    if (!candidate) return `it is one more than the run has use for: ${full ? enough : "stages and microbatches are dealt out evenly without it"}`;
+    if (!candidate)
+      return `it is one more than the run has use for: ${full ? enough : "stages and microbatches are dealt out evenly without it"}`;
     const { speed } = candidate;
     if (speed.memory < least) {
       return `one block takes ${formatBytes(least)} of GPU memory, it has ${formatBytes(speed.memory)}`;
@@ -58,9 +61,8 @@ function explainer(config: RunConfig, plan: Plan, candidates: ReadonlyMap<string
         ? enough
         : `site ${site} as a whole is not of use: its workers cannot hold the model together, or exchanging gradients with it would take longer than it saves`;
     }
-    const own = stageSeconds(load, candidate, 1, false);
-    if (own > limit) {
-      return `too slow: a microbatch takes it ${seconds(own)} with a single block, and others ${seconds(limit)} with all of their stage`;
+    if (stageSeconds(load, candidate, 1, false) > limit) {
+      return `too slow: a single block takes it longer than any other worker of the site its whole stage, ${formatSeconds(limit)} a microbatch`;
     }
     return enough;
   };
@@ -68,5 +70,3 @@ function explainer(config: RunConfig, plan: Plan, candidates: ReadonlyMap<string
 
 const stageSeconds = (load: Load, { speed }: Candidate, blocks: number, head: boolean): number =>
   fixedSeconds(load, speed, head) + blocks * blockSeconds(load, speed);
-
-const seconds = (value: number): string => `${value.toPrecision(3)} s`;

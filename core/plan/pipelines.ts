@@ -1,7 +1,14 @@
 // The pipelines that a group of workers can form: in which order, and where they cut the model.
 // Not here: who is in a group (grouping.ts), the cuts of a given order (allocate.ts).
 import { allocate, allocationFront, type Allocation, type StageRoom } from "./allocate.ts";
-import { blockSeconds, fixedSeconds, pipelineCost, pipelineSeconds, type Load, type PipelineCost } from "./cost.ts";
+import {
+  blockSeconds,
+  fixedSeconds,
+  pipelineCost,
+  pipelineSeconds,
+  type Load,
+  type PipelineCost,
+} from "./cost.ts";
 import type { LinkSpeed, WorkerSpeed } from "./speed.ts";
 import type { StageMemory } from "./stage-memory.ts";
 

@@ -31,7 +31,11 @@ export interface Planned {
  *
  * @throws PlanImpossible when no site's workers can hold the model; its message says what would help
  */
-export function planRun(config: RunConfig, sites: SiteWorkers, measured: Measured = NOTHING_MEASURED): Planned {
+export function planRun(
+  config: RunConfig,
+  sites: SiteWorkers,
+  measured: Measured = NOTHING_MEASURED,
+): Planned {
   const candidates = candidatesOf(sites, measured);
   const plan = candidates ? choose(config, candidates, measured) : makePlan(config, sites);
   return {
@@ -52,7 +56,13 @@ function choose(
   const load = loadOf(config);
   const all = sitesOf(config, load, candidates, measured);
   const able = all.filter(({ groupings }) => groupings.length > 0);
-  if (able.length === 0) throw new PlanImpossible(explainMisfit(config, all.map(({ task }) => task)));
+  if (able.length === 0)
+    throw new PlanImpossible(
+      explainMisfit(
+        config,
+        all.map(({ task }) => task),
+      ),
+    );
   let choice = bestSites(load, able);
   if (choice.sites.some(({ task }) => !isSmall(task))) {
     // Now it is known about how much each speed gets to do, and in what time: large sites are grouped again by that.
@@ -60,19 +70,14 @@ function choose(
       bestGrouping(site, choice.seconds).groups.flatMap(([pipeline]) => pipeline!.workers),
     );
     const trials = Math.floor(MOST_TRIALS / choice.sites.length);
-    for (const site of choice.sites) if (!isSmall(site.task)) regroup(load, site, used, choice.seconds, trials);
+    for (const site of choice.sites)
+      if (!isSmall(site.task)) regroup(load, site, used, choice.seconds, trials);
     choice = bestSites(load, able);
   }
   return planOf(load, choice, [...candidates.values()].flat());
 }
 
-function regroup(
-  load: Load,
-  site: Site,
-  used: readonly Candidate[],
-  seconds: number,
-  trials: number,
-): void {
+function regroup(load: Load, site: Site, used: readonly Candidate[], seconds: number, trials: number): void {
   const task = { ...site.task, share: sharesOf(load, used) };
   const groupings = usefulGroupings([...site.groupings, ...groupingsOf(task)], load.microbatches);
   const best = bestGrouping({ ...site, groupings }, seconds);
@@ -159,7 +164,8 @@ function shared(load: Load, bySite: readonly { site: Site; pipeline: Pipeline }[
     return ofSite
       .map(({ site, pipeline }) => ({ site, pipeline, after, fill: pipeline.fill, period: pipeline.period }))
       .sort(
-        (a, b) => b.pipeline.workers.length - a.pipeline.workers.length || a.period - b.period || a.fill - b.fill,
+        (a, b) =>
+          b.pipeline.workers.length - a.pipeline.workers.length || a.period - b.period || a.fill - b.fill,
       );
   });
   const shares = shareMicrobatches(sharers, load.microbatches);

@@ -135,7 +135,8 @@ function most({ groupings }: Site, seconds: number): number {
 export function bestGrouping({ groupings }: Site, seconds: number): Grouping {
   const rate = ({ groups, after }: Grouping) =>
     groups.reduce(
-      (sum, front) => sum + Math.max(...front.map(({ fill, period }) => Math.max(0, (seconds - after - fill) / period))),
+      (sum, front) =>
+        sum + Math.max(...front.map(({ fill, period }) => Math.max(0, (seconds - after - fill) / period))),
       0,
     );
   const count = new Map(groupings.map((grouping) => [grouping, capacity(grouping, seconds)]));
@@ -144,4 +145,3 @@ export function bestGrouping({ groupings }: Site, seconds: number): Grouping {
     return more > 0 || (more === 0 && rate(b) > rate(a)) ? b : a;
   });
 }
-

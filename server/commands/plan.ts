@@ -1,38 +1,136 @@
-// tributary plan: what a run would look like on a cluster, and the GPU memory each worker would need, before
-// anything starts. Not here yet: predicted speed.
+// tributary plan: what a run would look like on a cluster, how fast it would be and why, and the GPU memory each worker
+// would need, before anything starts.
+import { writeFile } from "node:fs/promises";
 import type { CAC } from "cac";
 import { describePlan } from "../../core/plan/describe.ts";
-import { Cluster, workersOf } from "../../core/plan/cluster.ts";
+import { describeLeftOut, describePrediction } from "../../core/plan/describe-prediction.ts";
+import { measuredOf, workersOf } from "../../core/plan/cluster.ts";
+import { timelineSvg, timelineText } from "../../core/plan/draw-timeline.ts";
 import { stageBytes, stageSpecOf } from "../../core/plan/memory.ts";
-import { makePlan } from "../../core/plan/partition.ts";
+import { PlanImpossible } from "../../core/plan/plan-impossible.ts";
+import { planRun, type Planned } from "../../core/plan/planner.ts";
+import { predictZeroBubble, timelineOf, type PlannedRun } from "../../core/plan/predict.ts";
+import { oneForwardOneBackward } from "../../core/plan/schedule.ts";
+import { zeroBubble } from "../../core/plan/zero-bubble.ts";
+import { leadReplicas, positionOf, type Plan, type Replica } from "../../core/plan/plan.ts";
 import type { RunConfig } from "../../core/model/config.ts";
-import type { Plan } from "../../core/plan/plan.ts";
-import { formatBytes } from "../../core/format.ts";
+import { formatBytes, formatSeconds } from "../../core/format.ts";
+import { UserError } from "../errors.ts";
 import { readCluster, readConfig } from "../read-config.ts";
+
+/** Of a timeline as text. */
+const COLUMNS = 96;
+/** Of more workers than this only the largest need of memory is printed. */
+const MOST_LINES = 24;
 
 export function register(cli: CAC): void {
   cli
-    .command("plan <cluster> <config>", "Show who would hold what of a run, and the GPU memory that takes")
+    .command(
+      "plan <cluster> <config>",
+      "Show who would hold what of a run, how fast it would be, and the GPU memory",
+    )
     .option("--json", "Print one JSON object")
+    .option("--svg <file>", "Draw a step's timeline into this file")
     .action(plan);
 }
 
-async function plan(clusterPath: string, configPath: string, { json = false }: { json?: boolean }) {
-  const cluster: Cluster = await readCluster(clusterPath);
+interface Options {
+  readonly json?: boolean;
+  readonly svg?: string;
+}
+
+async function plan(clusterPath: string, configPath: string, { json = false, svg }: Options) {
+  const cluster = await readCluster(clusterPath);
   const config = await readConfig(configPath);
-  const chosen = makePlan(config, workersOf(cluster));
-  const memory = memoryOf(config, chosen);
-  if (json) {
-    console.log(JSON.stringify({ ...chosen, memory }));
-    return;
+  const [sites, measured] = [workersOf(cluster), measuredOf(cluster)];
+  const planned = planOrExplain(() => planRun(config, sites, measured));
+  const run: PlannedRun = { config, plan: planned.plan, sites, measured };
+  if (svg !== undefined) await drawSvg(svg, run, planned);
+  if (json) console.log(JSON.stringify(asObject(run, planned)));
+  else for (const line of inWords(run, planned)) console.log(line);
+}
+
+function planOrExplain(make: () => Planned): Planned {
+  try {
+    return make();
+  } catch (error) {
+    throw error instanceof PlanImpossible ? new UserError(error.message) : error;
   }
-  for (const line of describePlan(config, chosen)) console.log(line);
-  for (const [worker, bytes] of Object.entries(memory)) {
-    console.log(`${worker} needs ${formatBytes(bytes)} of GPU memory`);
+}
+
+function asObject(run: PlannedRun, { plan, prediction, leftOut }: Planned) {
+  const zeroBubbleSeconds = predictZeroBubble(run);
+  const slowest = prediction && slowestReplica(plan, prediction.busiest);
+  return {
+    ...plan,
+    memory: memoryOf(run.config, plan),
+    leftOut,
+    prediction,
+    zeroBubble: prediction && {
+      stepSeconds: zeroBubbleSeconds,
+      gain: prediction.stepSeconds / zeroBubbleSeconds! - 1,
+    },
+    timeline: slowest && timelineOf(run, slowest, oneForwardOneBackward),
+  };
+}
+
+function inWords(run: PlannedRun, { plan, prediction, leftOut }: Planned): string[] {
+  const { config } = run;
+  // Spare workers are told of below, with the reasons.
+  const lines = describePlan(config, { ...plan, spare: [] });
+  lines.push(...describeLeftOut(leftOut));
+  const memory = Object.entries(memoryOf(config, plan));
+  if (memory.length <= MOST_LINES) {
+    lines.push(...memory.map(([worker, bytes]) => `${worker} needs ${formatBytes(bytes)} of GPU memory`));
+  } else {
+    const [worker, bytes] = memory.reduce((a, b) => (b[1] > a[1] ? b : a));
+    lines.push(`no worker needs more GPU memory than ${worker}: ${formatBytes(bytes)}`);
   }
   if (config.weights === "f16") {
-    console.log("that is with weights in f16: a GPU without shader-f16 has no copy of them, and needs less");
+    lines.push("that is with weights in f16: a GPU without shader-f16 has no copy of them, and needs less");
   }
+  if (!prediction) {
+    return [...lines, "no prediction: give at least one kind of worker its gflops in the cluster file"];
+  }
+  lines.push("", ...describePrediction(prediction, predictZeroBubble(run)!));
+  const replica = slowestReplica(plan, prediction.busiest);
+  const gains = predictZeroBubble(run)! < prediction.stepSeconds * 0.9995;
+  lines.push("", ...drawText(run, replica, oneForwardOneBackward, "1F1B"));
+  if (gains) lines.push("", ...drawText(run, replica, zeroBubble, "ZB-H1, W the gradients of weights"));
+  return lines;
+}
+
+/** The pipeline that the others wait for. */
+const slowestReplica = (plan: Plan, busiest: string): Replica =>
+  plan.replicas[positionOf(plan, busiest)!.replica]!;
+
+function drawText(
+  run: PlannedRun,
+  replica: Replica,
+  order: typeof oneForwardOneBackward | typeof zeroBubble,
+  name: string,
+): string[] {
+  const timeline = timelineOf(run, replica, order);
+  const seconds = Math.max(...timeline.map((ops) => ops.at(-1)!.end));
+  const names = replica.stages.map(({ worker }) => worker);
+  const widest = Math.max(...names.map(({ length }) => length));
+  return [
+    `the slowest pipeline, ${name}, ${formatSeconds(seconds)}; F forward, B backward, . idle:`,
+    ...timelineText(timeline, seconds, COLUMNS).map((line, i) => `${names[i]!.padEnd(widest)} ${line}`),
+  ];
+}
+
+/** Each site's first pipeline. */
+async function drawSvg(file: string, run: PlannedRun, { plan, prediction }: Planned): Promise<void> {
+  if (!prediction) throw new UserError("--svg needs speeds: give at least one kind of worker its gflops");
+  const pipelines = leadReplicas(plan).map((replica) => ({
+    title: `site ${replica.site}, its first pipeline: ${replica.microbatches.length} microbatches`,
+    names: replica.stages.map(({ worker }) => worker),
+    timeline: timelineOf(run, replica, oneForwardOneBackward),
+  }));
+  await writeFile(file, timelineSvg(pipelines, prediction.stepSeconds)).catch((error: Error) => {
+    throw new UserError(`'${file}' cannot be written (${error.message}): give another file with --svg`);
+  });
 }
 
 /** Bytes of GPU memory by worker. */

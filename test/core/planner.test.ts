@@ -2,10 +2,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { RunConfig } from "../../core/model/config.ts";
-import { NOTHING_MEASURED, type Measured } from "../../core/plan/measured.ts";
+import type { Measured } from "../../core/plan/measured.ts";
+import { stageBytes, stageSpecOf } from "../../core/plan/memory.ts";
 import { makePlan, type SiteWorkers } from "../../core/plan/partition.ts";
 import { PlanImpossible } from "../../core/plan/plan-impossible.ts";
 import { planRun } from "../../core/plan/planner.ts";
+import { predictZeroBubble } from "../../core/plan/predict.ts";
 import type { LinkSpeed, WorkerSpeed } from "../../core/plan/speed.ts";
 import { StageMemory } from "../../core/plan/stage-memory.ts";
 import { roundsStrategy, tinyConfig } from "../fixtures/configs.ts";
@@ -112,4 +114,164 @@ describe("planRun", () => {
       { numRuns: 150 },
     );
   }, 120_000);
+
+  test("without any speed is makePlan, with the same spare workers", () => {
+    fc.assert(
+      fc.property(anyConfig, anyCluster, (config, { sites }) => {
+        const { plan, prediction, leftOut } = planRun(config, sites);
+        expect(plan).toEqual(makePlan(config, sites));
+        expect(prediction).toBe(null);
+        expect(leftOut.map(({ worker }) => worker).sort()).toEqual([...plan.spare].sort());
+      }),
+    );
+  });
+
+  test("places each worker once or says why not, deals out each microbatch once, and does the same again", () => {
+    const manySpeeds = fc.array(anySpeed, { minLength: 5, maxLength: 14 });
+    fc.assert(
+      fc.property(anyConfig, manySpeeds, manySpeeds, anyLink, (config, a, b, link) => {
+        const some = cluster({ a, b }, { site: link, wide: link });
+        const attempt = () => {
+          try {
+            return planRun(config, some.sites, some.measured);
+          } catch (error) {
+            if (error instanceof PlanImpossible) return null;
+            throw error;
+          }
+        };
+        const planned = attempt();
+        expect(attempt()).toEqual(planned);
+        if (!planned) return;
+        const { plan, leftOut } = planned;
+        const placed = plan.replicas.flatMap(({ stages }) => stages.map(({ worker }) => worker));
+        expect([...placed, ...plan.spare].sort()).toEqual([...some.sites.values()].flat().sort());
+        expect(leftOut.map(({ worker }) => worker).sort()).toEqual([...plan.spare].sort());
+        expect(plan.replicas.flatMap(({ microbatches }) => microbatches)).toEqual(
+          Array.from({ length: config.batch }, (_, i) => i),
+        );
+        for (const { stages } of plan.replicas) {
+          const cuts = [0, ...stages.map(({ last }) => last)];
+          expect(stages.map(({ first }) => first)).toEqual(cuts.slice(0, -1));
+          expect(cuts.at(-1)).toBe(config.model.layers);
+          if (config.stages !== "auto") expect(stages).toHaveLength(config.stages);
+        }
+        expect(fitsIn(config, plan, some.measured)).toBe(true);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test("a worker that has not been measured counts as the median", () => {
+    const { sites, measured } = cluster({ a: [speed(1), speed(4), speed(2)] });
+    const config = tinyConfig({ batch: 28 });
+    const known = new Map([...measured.workers].filter(([id]) => id !== "a-3"));
+    const withMedian = new Map([...known, ["a-3", speed(1)]]);
+    const shares = (workers: Measured["workers"]) =>
+      planRun(config, sites, { ...measured, workers }).plan.replicas.map(
+        ({ microbatches }) => microbatches.length,
+      );
+    expect(shares(measured.workers)).toEqual([16, 8, 4]);
+    expect(shares(known)).toEqual(shares(withMedian));
+  });
+
+  test("chooses replicas where links are fast, and a pipeline where summing gradients would take too long", () => {
+    const speeds = { a: [speed(1), speed(1)] };
+    const depths = (link: LinkSpeed) => {
+      const { sites, measured } = cluster(speeds, { site: link });
+      return planRun(tinyConfig({ batch: 64 }), sites, measured).plan.replicas.map(
+        ({ stages }) => stages.length,
+      );
+    };
+    expect(depths({ bytesPerSecond: 1e9, delay: 0 })).toEqual([1, 1]);
+    expect(depths({ bytesPerSecond: 2e6, delay: 0 })).toEqual([2]);
+  });
+
+  test("leaves out a worker that is too slow, one without memory, and a site behind a slow line, and says so", () => {
+    const { sites, measured } = cluster({
+      a: [speed(1), speed(1), speed(0.001), speed(1, { memory: 1.2 * MB })],
+      b: [speed(1)],
+    });
+    const wideLinks = new Map([["b", { bytesPerSecond: 1e4, delay: 0.02 }]]);
+    const { leftOut } = planRun(tinyConfig({ stages: 1 }), sites, { ...measured, wideLinks });
+    expect(leftOut.map(({ worker, why }) => `${worker}: ${why}`)).toEqual([
+      expect.stringMatching(/^a-3: too slow: a single block takes it longer than/),
+      expect.stringMatching(/^a-4: one block takes 1\.\d MB of GPU memory, it has 1\.2 MB$/),
+      expect.stringMatching(/^b-1: site b as a whole is not of use/),
+    ]);
+  });
+
+  test("says what would help where the model does not fit", () => {
+    const { sites, measured } = cluster({ a: [speed(1, { memory: 1.5 * MB })] });
+    expect(() => planRun(tinyConfig({ microbatch: 2 }), sites, measured)).toThrow(
+      /^the model does not fit: .* memory for \d of its 3 blocks; set "recompute": true, or lower microbatch \(now 2\), or add workers/,
+    );
+  });
+});
+
+describe("prediction", () => {
+  const anyPlanned = fc
+    .tuple(anyConfig, anyCluster)
+    .filter(([config, some]) => bestOfAll(config, some) < Infinity);
+
+  test("its parts are the step; it takes no longer than the formulas say; the ratio is at most 1", () => {
+    fc.assert(
+      fc.property(anyPlanned, ([config, some]) => {
+        const { plan, prediction } = planRun(config, some.sites, some.measured);
+        const { stepSeconds, tokensPerSecond, parts, ratio } = prediction!;
+        const sum = Object.values(parts).reduce((a, b) => a + b, 0);
+        expect(sum / stepSeconds).toBeCloseTo(1, 9);
+        expect(tokensPerSecond * stepSeconds).toBeCloseTo(config.batch * config.model.context, 6);
+        expect(ratio).toBeLessThanOrEqual(1 + 1e-9);
+        // The sum over a site's replicas is at least what the formula says: the largest part is known here.
+        const formulas = costOf(config, plan, some.measured);
+        if (plan.replicas.length === 1) expect(stepSeconds).toBeLessThanOrEqual(formulas * (1 + 1e-9));
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test("is 4 + 2 + 1 + 1 times one worker's where shares come out even and links are free", () => {
+    const { sites, measured } = cluster({
+      a: [speed(4), speed(2), speed(1), speed(1)].map((one) => ({ ...one, head: one.block })),
+    });
+    const { prediction, plan } = planRun(tinyConfig({ batch: 32 }), sites, measured);
+    expect(plan.replicas.map(({ microbatches }) => microbatches.length)).toEqual([16, 8, 4, 4]);
+    expect(prediction!.ratio).toBeCloseTo(1, 9);
+  });
+
+  test("zero-bubble never takes longer, and gains in a pipeline", () => {
+    fc.assert(
+      fc.property(anyPlanned, ([config, { sites, measured }]) => {
+        const { plan, prediction } = planRun(config, sites, measured);
+        const seconds = predictZeroBubble({ config, plan, sites, measured })!;
+        expect(seconds).toBeLessThanOrEqual(prediction!.stepSeconds);
+      }),
+      { numRuns: 40 },
+    );
+    const { sites, measured } = cluster({ a: [speed(1), speed(1), speed(1)] });
+    const config = tinyConfig({ stages: 3 });
+    const { plan, prediction } = planRun(config, sites, measured);
+    const gain = prediction!.stepSeconds / predictZeroBubble({ config, plan, sites, measured })! - 1;
+    expect(gain).toBeGreaterThan(0.05);
+  });
+});
+
+test("a stage's bytes are those of the memory plan, whatever its place", () => {
+  fc.assert(
+    fc.property(anyConfig, fc.integer({ min: 1, max: 4 }), fc.boolean(), (config, wanted, recompute) => {
+      const some = { ...config, recompute };
+      const stages = Math.min(wanted, config.model.layers);
+      const cuts = Array.from({ length: stages }, (_, i) => ({ worker: String(i), first: i, last: i + 1 }));
+      cuts.at(-1)!.last = config.model.layers;
+      const microbatches = Array.from({ length: config.batch }, (_, i) => i);
+      const memory = new StageMemory(some);
+      for (const [stage, { first, last }] of cuts.entries()) {
+        const spec = stageSpecOf(some, { site: "a", stages: cuts, microbatches }, stage);
+        expect(memory.bytes(stage, stages, last - first)).toBe(stageBytes(spec));
+        const most = memory.mostBlocks(stage, stages, stageBytes(spec));
+        expect(most).toBeGreaterThanOrEqual(last - first);
+        expect(memory.mostBlocks(stage, stages, stageBytes(spec) - 1)).toBe(last - first - 1);
+      }
+    }),
+  );
 });

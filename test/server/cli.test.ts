@@ -1,7 +1,7 @@
 // The command line as a process: help, missing arguments, and a server that is told to end.
 // Not here: what bad input to a run is told (test/e2e/bad-input.test.ts).
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -59,6 +59,22 @@ test("plan shows who would hold what and the memory it takes; a bad cluster is o
     memory: Record<string, number>;
   };
   expect(memory["b-1"]).toBeGreaterThan(memory["a-1"]!);
+  write([{ name: "a", workers: [{ count: 2, gflops: 4, memory: "8 GB" }, { gflops: 0.001 }] }]);
+  const svg = join(folder, "step.svg");
+  const predicted = await tributary([...args, "--svg", svg]);
+  expect(predicted.stdout).toMatch(/^left out: a-3: too slow/m);
+  expect(predicted.stdout).toMatch(/^predicted: .* a step, [\d,]+ tokens\/s$/m);
+  expect(predicted.stdout).toMatch(/^upper bound: [\d,]+ tokens\/s, .* reaches \d+\.\d % of it$/m);
+  expect(predicted.stdout).toMatch(/^a-\d F+B+/m);
+  expect(readFileSync(svg, "utf8")).toMatch(/^<svg /);
+  const object: unknown = JSON.parse((await tributary([...args, "--json"])).stdout);
+  expect(object).toMatchObject({ spare: ["a-3"], prediction: { bound: expect.any(String) } });
+  write([{ name: "a", workers: [{ gflops: 1, memory: "1 MB" }] }]);
+  expect(await tributary(args)).toMatchObject({
+    code: 2,
+    stdout: "",
+    stderr: expect.stringMatching(/^tributary: the model does not fit: [^\n]+\n$/),
+  });
   write([{ name: "a", workers: 0 }]);
   const bad = await tributary(args);
   expect(bad).toMatchObject({ code: 2, stdout: "" });

@@ -1,0 +1,49 @@
+// A prediction in words, for `tributary plan`.
+import { formatCount, formatSeconds } from "../format.ts";
+import type { LeftOut } from "./left-out.ts";
+import type { Prediction, StepParts } from "./predict.ts";
+
+const PARTS: Readonly<Record<keyof StepParts, string>> = {
+  stage: "the busiest stage at work",
+  fillAndDrain: "filling and draining its pipeline, and uneven stages",
+  activations: "activations on the way, as far as no work hides them",
+  siteSum: "summing gradients over the site's replicas",
+  exchange: "exchanging with other sites, as far as no work hides it",
+};
+
+/** @param zeroBubble seconds of a step with halved backwards */
+export function describePrediction(prediction: Prediction, zeroBubble: number): string[] {
+  const { stepSeconds, tokensPerSecond, parts, bound, upperBound, ratio, hidden } = prediction;
+  const lines = (Object.keys(PARTS) as (keyof StepParts)[])
+    .filter((part) => parts[part] > 0)
+    .map((part) => `  ${formatSeconds(parts[part])} ${PARTS[part]}`);
+  if (hidden > 0)
+    lines.push(`  (${formatSeconds(hidden)} of exchanges with other sites are hidden behind work)`);
+  const gain = stepSeconds / zeroBubble - 1;
+  return [
+    `predicted: ${formatSeconds(stepSeconds)} a step, ${formatCount(tokensPerSecond)} tokens/s`,
+    ...lines,
+    `bound by ${bound}`,
+    `upper bound: ${formatCount(upperBound)} tokens/s, each worker training alone, memory aside; the plan reaches ${percent(ratio)} of it`,
+    gain > 0.0005
+      ? `zero-bubble (ZB-H1), which the engine cannot do yet, would take ${formatSeconds(zeroBubble)} a step, ${percent(gain)} more tokens/s`
+      : "zero-bubble (ZB-H1) would gain nothing",
+  ];
+}
+
+/** One line a reason and site. */
+export function describeLeftOut(leftOut: readonly LeftOut[]): string[] {
+  const groups = new Map<string, string[]>();
+  for (const { worker, site, why } of leftOut) {
+    const key = `${site}: ${why}`;
+    groups.set(key, [...(groups.get(key) ?? []), worker]);
+  }
+  return [...groups].map(([key, workers]) => {
+    const why = key.slice(key.indexOf(": ") + 2);
+    const who =
+      workers.length > 4 ? `${workers.length} workers, ${workers[0]} the first` : workers.join(", ");
+    return `left out: ${who}: ${why}`;
+  });
+}
+
+const percent = (part: number): string => `${(100 * part).toFixed(1)} %`;

@@ -21,7 +21,7 @@ import { total, Tally } from "./tally.ts";
 import { RoundsStrategy } from "./strategy/rounds.ts";
 import { meanLoss, type CommittedStep, type Strategy } from "./strategy/strategy.ts";
 import { syncStrategy } from "./strategy/sync.ts";
-import { describePlan } from "../core/plan/describe.ts";
+import { describePlanned } from "../core/plan/describe-prediction.ts";
 
 const SAMPLE_TOKENS = 48;
 /** Generations without a committed step after which a run gives up: what ended them will end the next as well. */
@@ -174,14 +174,19 @@ export class Run {
     const crew = await this.#parts.someCrew();
     if (this.stopping) return;
     this.#wish = null;
-    const { plan } = this.#parts.planning.plan(crew);
+    const planned = this.#parts.planning.plan(crew);
+    const { plan } = planned;
     const members = plan.replicas.flatMap(({ stages }) =>
       stages.map(({ worker }) => crew.ports.get(worker)!),
     );
     const cohort = new Cohort(++this.#generation, members);
     this.#cohort = cohort;
     this.plan = plan;
-    this.#parts.emit({ event: "plan", generation: this.#generation, lines: describePlan(this.config, plan) });
+    this.#parts.emit({
+      event: "plan",
+      generation: this.#generation,
+      lines: describePlanned(this.config, planned),
+    });
     this.#setStatus("preparing");
     await cohort.ask((worker) => this.#assignment(plan, worker), "prepared");
     this.#setStatus("training");

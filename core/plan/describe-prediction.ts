@@ -1,6 +1,9 @@
-// A prediction in words, for `tributary plan`.
+// A prediction in words, for `tributary plan` and for the events of a run.
 import { formatCount, formatSeconds } from "../format.ts";
+import type { RunConfig } from "../model/config.ts";
+import { describePlan } from "./describe.ts";
 import type { LeftOut } from "./left-out.ts";
+import type { Planned } from "./planner.ts";
 import type { Prediction, StepParts } from "./predict.ts";
 
 const PARTS: Readonly<Record<keyof StepParts, string>> = {
@@ -10,6 +13,15 @@ const PARTS: Readonly<Record<keyof StepParts, string>> = {
   siteSum: "summing gradients over the site's replicas",
   exchange: "exchanging with other sites, as far as no work hides it",
 };
+
+/** A plan in force: one line a replica, who has no place and why, and how fast it ought to be. */
+export function describePlanned(config: RunConfig, { plan, prediction, leftOut }: Planned): string[] {
+  const lines = [...describePlan(config, { ...plan, spare: [] }), ...describeLeftOut(leftOut)];
+  if (!prediction) return lines;
+  const { tokensPerSecond, ratio, bound } = prediction;
+  const speed = `${formatCount(tokensPerSecond)} tokens/s, ${percent(ratio)} of what its workers could do alone`;
+  return [...lines, `predicted: ${speed}; bound by ${bound}`];
+}
 
 /** @param zeroBubble seconds of a step with halved backwards */
 export function describePrediction(prediction: Prediction, zeroBubble: number): string[] {

@@ -9,12 +9,13 @@ import { leftOutOf, type LeftOut } from "./left-out.ts";
 import { candidatesOf, FREE_LINK, NOTHING_MEASURED, type Measured } from "./measured.ts";
 import { makePlan, type SiteWorkers } from "./partition.ts";
 import type { Candidate, Pipeline } from "./pipelines.ts";
-import type { Plan } from "./plan.ts";
+import { leadReplicas, type Plan } from "./plan.ts";
 import { explainMisfit, PlanImpossible } from "./plan-impossible.ts";
 import { predict, type Prediction } from "./predict.ts";
 import { shareMicrobatches } from "./shares.ts";
 import { ALL_SETS, bestGrouping, bestSites, usefulGroupings, type Choice, type Site } from "./sites.ts";
 import { StageMemory } from "./stage-memory.ts";
+import { wideShares } from "./wide-shares.ts";
 
 export interface Planned {
   readonly plan: Plan;
@@ -37,12 +38,22 @@ export function planRun(
   measured: Measured = NOTHING_MEASURED,
 ): Planned {
   const candidates = candidatesOf(sites, measured);
-  const plan = candidates ? choose(config, candidates, measured) : makePlan(config, sites);
+  const plan = withWideShares(
+    candidates ? choose(config, candidates, measured) : makePlan(config, sites),
+    measured,
+  );
   return {
     plan,
     prediction: predict({ config, plan, sites, measured }),
     leftOut: leftOutOf(config, plan, sites, measured),
   };
+}
+
+/** Where the lines of all sites are known, each takes the share of wide sums that its line suits. */
+function withWideShares(plan: Plan, { wideLinks }: Measured): Plan {
+  const lines = leadReplicas(plan).map(({ site }) => wideLinks.get(site));
+  if (lines.length < 3 || lines.includes(undefined)) return plan;
+  return { ...plan, wideShares: wideShares(lines.map((line) => line!.bytesPerSecond)) };
 }
 
 /** Pipelines that may be tried to improve groupings, over all sites. */

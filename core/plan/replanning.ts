@@ -26,7 +26,7 @@ export function isWorthAPause(
   const there = new Set([...sites.values()].flat());
   const isWhole = current.replicas.every(({ stages }) => stages.every(({ worker }) => there.has(worker)));
   if (!isWhole) return true;
-  const now = predict(config, current, sites, measured);
+  const now = predict({ config, plan: current, sites, measured });
   if (!now || !next.prediction) return occasion === "members";
   return next.prediction.stepSeconds <= WORTH_IT[occasion] * now.stepSeconds;
 }

@@ -280,7 +280,9 @@ describe("wishes", () => {
     });
     for (const id of workers.keys()) speeds.set(id, speedOf(1e9));
     await run.drive();
-    const shares = of("plan").map(({ lines }) => lines.map((line) => /(\d+) of 16/.exec(line)?.[1]));
+    const shares = of("plan").map(({ lines }) =>
+      lines.flatMap((line) => /(\d+) of 16/.exec(line)?.[1] ?? []),
+    );
     expect(shares).toEqual([
       ["8", "8"],
       ["13", "3"],

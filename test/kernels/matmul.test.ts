@@ -5,6 +5,7 @@ import { matmul as reference } from "../../core/model/reference/matmul.ts";
 import { swiglu, swigluBackward } from "../../core/model/reference/swiglu.ts";
 import { Random } from "../../core/random.ts";
 import { matmul, type MatmulVariant, type Product } from "../../web/engine/matmul.ts";
+import { matrixShape } from "../../web/engine/subgroup-matrix.ts";
 import { expectClose, packHalves, uniformHalf, uniformSingle } from "../fixtures/arrays.ts";
 import { gpu } from "./device.ts";
 import { runOperations, unset } from "./run-operations.ts";
@@ -13,6 +14,9 @@ import { runOperations, unset } from "./run-operations.ts";
 const TOLERANCE = { relative: 2e-6 };
 
 const hasSubgroups = gpu.device.features.has("subgroups");
+const matrix = matrixShape(gpu);
+const matrices = { kind: "subgroup-matrix", matrix: matrix ?? { M: 8, N: 8, K: 8 } } as const;
+const lanes = gpu.info.subgroupMaxSize ?? 32;
 const registers = { kind: "registers", rows: 8, quads: 2, rowGroups: 16, shares: false } as const;
 const VARIANTS: (readonly [string, MatmulVariant])[] = [
   ["registers 4 x 16", { ...registers, rows: 4, quads: 4 }],
@@ -21,7 +25,23 @@ const VARIANTS: (readonly [string, MatmulVariant])[] = [
   ["shared in quads 32 x 8", { ...registers, rows: 32, rowGroups: 2, shares: true }],
   ["tiled 8 x 8", { kind: "tiled", rows: 8, quads: 2, side: 8 }],
   ["tiled 4 x 8, 256 invocations", { kind: "tiled", rows: 4, quads: 2, side: 16 }],
+  [
+    "subgroup matrices, two subgroups (where the GPU has them)",
+    { ...matrices, lanes, down: 1, across: 2, rows: 1, strips: 1 },
+  ],
+  [
+    "subgroup matrices, four subgroups (where the GPU has them)",
+    { ...matrices, lanes, down: 2, across: 2, rows: 32 / matrices.matrix.M, strips: 2 },
+  ],
 ];
+
+function runsHere(variant: MatmulVariant): boolean {
+  if (variant.kind === "subgroup-matrix") return matrix !== null;
+  return variant.kind === "tiled" || !variant.shares || hasSubgroups;
+}
+
+/** What both a variant and the reference start from: subgroup matrices round operands to f16. */
+const operandsOf = ({ kind }: MatmulVariant) => (kind === "subgroup-matrix" ? uniformHalf : uniformSingle);
 
 /** M, N, K; N or K are rounded up to what the layout demands. */
 const SHAPES = [
@@ -51,15 +71,16 @@ function trimmed(values: ArrayLike<number>, rows: number, columns: number): numb
 }
 
 describe.each(VARIANTS)("%s", (_, variant) => {
-  const runs = variant.kind === "tiled" || !variant.shares || hasSubgroups;
+  const runs = runsHere(variant);
+  const operands = operandsOf(variant);
   describe.runIf(runs).each(["nt", "nn", "tn"] as const)("%s", (layout) => {
     test.each(SHAPES)("%d x %d x %d: store, accumulate, residual", async (M, anyN, anyK) => {
       const N = layout === "nt" ? anyN : inFours(anyN);
       const K = layout === "nt" ? inFours(anyK) : anyK;
       const product: Product = { layout, M, N, K };
       const random = new Random(M * 10_000 + N * 100 + K);
-      const a = uniformSingle(random, M * K);
-      const b = uniformSingle(random, K * N);
+      const a = operands(random, M * K);
+      const b = operands(random, K * N);
       const before = uniformSingle(random, M * N);
       const expected = reference(a, b, { M, N, K, transposeA: layout === "tn", transposeB: layout === "nt" });
       const sum = expected.map((value, i) => value + before[i]);
@@ -88,10 +109,10 @@ describe.each(VARIANTS)("%s", (_, variant) => {
     [64, 128, 64],
   ])("SwiGLU of %d rows, %d hidden, %d wide: forward and backward", async (M, F, C) => {
     const random = new Random(M + F + C);
-    const x = uniformSingle(random, M * C);
-    const w = uniformSingle(random, 2 * F * C);
-    const dy = uniformSingle(random, M * C);
-    const down = uniformSingle(random, C * F);
+    const x = operands(random, M * C);
+    const w = operands(random, 2 * F * C);
+    const dy = operands(random, M * C);
+    const down = operands(random, C * F);
     const product = (a: Float64Array, b: Float64Array, N: number, K: number, transposeB: boolean) =>
       reference(a, b, { M, N, K, transposeA: false, transposeB });
     const gate = product(x, w.subarray(0, F * C), F, C, true);
@@ -131,8 +152,7 @@ describe.each(VARIANTS)("%s", (_, variant) => {
 });
 
 describe.each(VARIANTS)("%s, one operand or both in f16 (where the GPU has shader-f16)", (_, variant) => {
-  const runs =
-    gpu.device.features.has("shader-f16") && (variant.kind === "tiled" || !variant.shares || hasSubgroups);
+  const runs = gpu.device.features.has("shader-f16") && runsHere(variant);
   test.runIf(runs).each(["nt", "nn"] as const)("%s: what is computed is what is stored", async (layout) => {
     const [M, N, K] = [33, 68, 44];
     const product: Product = { layout, M, N, K };

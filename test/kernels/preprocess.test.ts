@@ -32,7 +32,10 @@ describe("preprocess", () => {
 
   test("a marked loop may go in steps", () => {
     const source = lines("const N = 6u;", "for (var i = 0u; i < N; i += 4) { // unroll", "f(i);", "}");
-    expect(preprocess(source, {})).toBe(lines("const N = 6u;", "{", "f(0u);", "}", "{", "f(4u);", "}"));
+    const written = lines("{", "f(0u);", "}", "{", "f(4u);", "}");
+    expect(preprocess(source, {})).toBe(lines("const N = 6u;", written));
+    const named = lines("const BY = 4u;", source.replace("+= 4", "+= BY"));
+    expect(preprocess(named, {})).toBe(lines("const BY = 4u;", "const N = 6u;", written));
   });
 
   test("half precision is what is stored, not what is computed with", () => {
@@ -50,6 +53,9 @@ describe("preprocess", () => {
     );
     expect(() => preprocess(lines("", "for (var i = 0u; i < R; i++) { // unroll", "}"), {})).toThrow(
       new PreprocessError("line 2: the limit 'R' is not a const"),
+    );
+    expect(() => preprocess("for (var i = 0u; i < 4; i += S) { // unroll", {})).toThrow(
+      new PreprocessError("line 1: the step 'S' is not a const"),
     );
     expect(() => preprocess("for (var i = 0u; i < 2; i++) { // unroll", {})).toThrow(
       new PreprocessError("line 1: the loop is not closed"),

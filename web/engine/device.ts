@@ -1,5 +1,6 @@
 // The GPU of this machine: adapter, device and limits, and the errors that say why there is none.
 // Works in pages, dedicated workers and Node (with a GPU object passed in).
+import { SUBGROUP_MATRIX } from "./subgroup-matrix.ts";
 
 /** The browser has no WebGPU at all. */
 export class NoWebGpu extends Error {
@@ -37,10 +38,11 @@ const RAISED_LIMITS = [
   "maxStorageBufferBindingSize",
   "maxStorageBuffersPerShaderStage",
   "maxComputeWorkgroupsPerDimension",
+  "maxComputeWorkgroupStorageSize",
 ] as const;
 
 /** Features that kernels have variants for, or that measuring uses. */
-const USED_FEATURES = ["shader-f16", "subgroups", "timestamp-query"] as const;
+const USED_FEATURES = ["shader-f16", "subgroups", SUBGROUP_MATRIX, "timestamp-query"] as GPUFeatureName[];
 
 /**
  * Opens the most capable adapter.

@@ -6,6 +6,7 @@ import crossEntropy from "../../shaders/cross-entropy.wgsl?raw";
 import elementwise from "../../shaders/elementwise.wgsl?raw";
 import embedding from "../../shaders/embedding.wgsl?raw";
 import matmulRegisters from "../../shaders/matmul-registers.wgsl?raw";
+import matmulSubgroupMatrix from "../../shaders/matmul-subgroup-matrix.wgsl?raw";
 import matmulTiled from "../../shaders/matmul-tiled.wgsl?raw";
 import norm from "../../shaders/norm.wgsl?raw";
 import alone from "../../shaders/parts/alone.wgsl?raw";
@@ -15,6 +16,7 @@ import finishResidual from "../../shaders/parts/finish-residual.wgsl?raw";
 import finishStore from "../../shaders/parts/finish-store.wgsl?raw";
 import finishSwigluBackward from "../../shaders/parts/finish-swiglu-backward.wgsl?raw";
 import finishSwiglu from "../../shaders/parts/finish-swiglu.wgsl?raw";
+import halves from "../../shaders/parts/halves.wgsl?raw";
 import product from "../../shaders/parts/product.wgsl?raw";
 import quad from "../../shaders/parts/quad.wgsl?raw";
 import rowAlone from "../../shaders/parts/row-alone.wgsl?raw";
@@ -33,6 +35,7 @@ const SOURCES = {
   elementwise,
   embedding,
   "matmul-registers": matmulRegisters,
+  "matmul-subgroup-matrix": matmulSubgroupMatrix,
   "matmul-tiled": matmulTiled,
   norm,
   rope,
@@ -48,6 +51,7 @@ const PARTS = {
   "finish-store": finishStore,
   "finish-swiglu": finishSwiglu,
   "finish-swiglu-backward": finishSwigluBackward,
+  halves,
   product,
   quad,
   row,

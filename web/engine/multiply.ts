@@ -1,7 +1,7 @@
 // One matrix product as the dispatches it takes on this GPU: usually one; slices of rows, or of K, where one would
 // run too long for a system to wait; parts along K, summed after, where the result alone would not fill the GPU.
 import { inFours } from "../../core/plan/memory.ts";
-import { matmul, type Epilogue, type Product } from "./matmul.ts";
+import { canSplit, matmul, type Epilogue, type Product } from "./matmul.ts";
 import { sumParts } from "./operations.ts";
 import type { Binding, Operation, Stretch } from "./program.ts";
 import type { Tuning } from "./tuning.ts";
@@ -21,7 +21,7 @@ export function multiply(
   const slices = Math.ceil((2 * product.M * product.N * product.K) / tuning.longestDispatch);
   if (slices > 1) return sliced(tuning, product, a, b, epilogue, slices);
   const variant = tuning.matmul(product);
-  if (idle && epilogue.kind === "accumulate" && variant.kind === "tiled") {
+  if (idle && epilogue.kind === "accumulate" && canSplit(variant)) {
     const resultSize = product.M * inFours(product.N);
     const splits = Math.min(tuning.splits(product), Math.floor(idle.size / 4 / resultSize));
     if (splits > 1) {

@@ -174,7 +174,7 @@ export function sumParts(parts: number, size: number, x: Binding, y: Binding): O
 /** `halves`: x in f16; shaders/elementwise.wgsl says what becomes of values that f16 has not. */
 export function toHalves(size: number, x: Binding, halves: Binding): Operation {
   return {
-    kernel: { file: "elementwise", entry: "to_halves", overrides: { SIZE: size } },
+    kernel: { file: "elementwise", entry: "to_halves", overrides: { SIZE: size }, parts: ["halves"] },
     bindings: { 0: x, 2: halves },
     workgroups: flat(Math.ceil(size / 2)),
   };

@@ -29,7 +29,7 @@ export function inHalves(source: string, aliases: readonly string[]): string {
   }, `${source}\nenable f16;`);
 }
 
-const MARKED_LOOP = /^\s*for \(var (\w+) = 0u; \1 < (\w+); \1(?:\+\+| \+= (\d+))\) \{ \/\/ unroll$/;
+const MARKED_LOOP = /^\s*for \(var (\w+) = 0u; \1 < (\w+); \1(?:\+\+| \+= (\w+))\) \{ \/\/ unroll$/;
 
 function constsOf(source: string): Map<string, number> {
   const consts = [...source.matchAll(/^const (\w+) = (\d+)u;/gm)];
@@ -44,12 +44,15 @@ function unroll(lines: string[], consts: ReadonlyMap<string, number>): string[] 
       out.push(lines[i]!);
       continue;
     }
-    const times = consts.get(limit) ?? parseInt(limit, 10);
-    if (!Number.isInteger(times))
-      throw new PreprocessError(`line ${i + 1}: the limit '${limit}' is not a const`);
+    const valueOf = (word: string, what: string) => {
+      const value = consts.get(word) ?? parseInt(word, 10);
+      if (Number.isInteger(value)) return value;
+      throw new PreprocessError(`line ${i + 1}: the ${what} '${word}' is not a const`);
+    };
+    const [times, by] = [valueOf(limit, "limit"), valueOf(step, "step")];
     const end = closingLine(lines, i);
     const body = lines.slice(i + 1, end);
-    for (let n = 0; n < times; n += Number(step)) {
+    for (let n = 0; n < times; n += by) {
       const copy = body.map((line) => line.replace(new RegExp(`\\b${variable}\\b`, "g"), `${n}u`));
       out.push("{", ...unroll(copy, consts), "}");
     }

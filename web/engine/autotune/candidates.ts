@@ -60,6 +60,11 @@ export function attentionCandidates(gpu: Gpu, headWidth: number): Candidate<Atte
 }
 
 function nameOfMatmul(variant: MatmulVariant): string {
+  if (variant.kind === "subgroup-matrix") {
+    const { matrix, lanes, down, across, rows, strips } = variant;
+    const own = `${rows * matrix.M}x${strips * 32}`;
+    return `subgroup matrices ${matrix.M}x${matrix.N}x${matrix.K}, ${own} in ${down}x${across} of ${lanes}`;
+  }
   const tile = `${variant.rows}x${4 * variant.quads}`;
   if (variant.kind === "tiled") return `tiled ${tile}, ${variant.side ** 2} together`;
   return `registers ${tile}, ${4 * variant.rowGroups} together, ${variant.shares ? "quad" : "none"}`;

@@ -7,7 +7,7 @@ import { solves, type Problem } from "./attempt.ts";
 import { matmulCandidates, type Candidate } from "./candidates.ts";
 import { openContest } from "./contest.ts";
 import type { Gpu } from "../device.ts";
-import { matmul, type MatmulVariant, type Product } from "../matmul.ts";
+import { canSplit, matmul, type MatmulVariant, type Product } from "../matmul.ts";
 import { multiply } from "../multiply.ts";
 import { sumParts } from "../operations.ts";
 import { columns, sideBySide, uniform } from "./sample-arrays.ts";
@@ -143,7 +143,7 @@ const PROBLEMS: Readonly<Record<Layout, () => Problem<MatmulVariant>>> = {
       expected: { whole: sum, added: sum },
       operations: (variant, { a, b, whole, added, parts }) => [
         matmul(variant, product, a, b, { kind: "accumulate", c: whole }),
-        ...(variant.kind === "tiled"
+        ...(canSplit(variant)
           ? [
               matmul({ ...variant, splits: PARTS }, product, a, b, { kind: "store", c: parts }),
               sumParts(PARTS, M * N, parts, added),

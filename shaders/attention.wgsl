@@ -6,7 +6,8 @@
 // No atomics: each result has one writer. A workgroup takes one head of a block of rows; an invocation keeps ROWS
 // of them, 4 apart, in registers, and meets the other rows four at a time: read by itself, shared with its
 // neighbours (part `quad`), or, with STAGE > 0, read STAGE at a time into workgroup memory. Blocks that the causal
-// mask hides are skipped. Loops marked "unroll" are written out by web/engine/preprocess.ts.
+// mask hides are skipped. qkv may be in f16, and so is what of it is staged; all sums are f32. Loops marked "unroll"
+// are written out by web/engine/preprocess.ts.
 
 const QUADS = 4u;
 const ROWS = 2u;
@@ -19,12 +20,15 @@ override G: u32;
 
 const NEVER = -3.0e38;
 
-@group(0) @binding(0) var<storage, read> qkv: array<vec4f>;
+alias Stored = vec4f;
+@group(0) @binding(0) var<storage, read> qkv: array<Stored>;
 @group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> logsumexp: array<f32>;
 
-// Two rows of a head's width for each staged row.
-var<workgroup> staged: array<vec4f, max(STAGE * 2 * QUADS, 1)>;
+// Rows of a head's width: keys or queries, and what goes with them.
+var<workgroup> staged: array<Stored, max(STAGE * QUADS, 1)>;
+var<workgroup> staged_values: array<Stored, max(STAGE * QUADS, 1)>;
+var<workgroup> staged_gradients: array<vec4f, max(STAGE * QUADS, 1)>;
 
 fn scale() -> f32 {
   return inverseSqrt(f32(QUADS * 4));
@@ -61,22 +65,42 @@ fn stage_keys(first: u32, at: Place, index: u32) {
   for (var i = index; i < STAGE * QUADS; i += 4 * ROW_GROUPS) {
     let row = (at.sequence + min(first + i / QUADS, T - 1)) * pitch() + key + i % QUADS;
     staged[i] = qkv[row];
-    staged[STAGE * QUADS + i] = qkv[row + G * QUADS];
+    staged_values[i] = qkv[row + G * QUADS];
   }
 }
 
-// Quad `at` of rows t .. t + 3 of a sequence in qkv; with STAGE, quad `q` of what is staged from row `half` on.
-fn four_of_qkv(sequence: u32, t: u32, at: u32, half: u32, q: u32, lane: u32) -> array<vec4f, 4> {
+// Quad `at` of rows t .. t + 3 of a sequence in qkv.
+fn four_of_qkv(sequence: u32, t: u32, at: u32, lane: u32) -> array<vec4f, 4> {
   if (SHARES) {
-    return handed_round(qkv[(sequence + min(t + lane, T - 1)) * pitch() + at + q]);
+    return handed_round(vec4f(qkv[(sequence + min(t + lane, T - 1)) * pitch() + at]));
   }
   var rows: array<vec4f, 4>;
   for (var l = 0u; l < 4; l++) { // unroll
-    if (STAGE > 0) {
-      rows[l] = staged[(half + t % max(STAGE, 1) + l) * QUADS + q];
-    } else {
-      rows[l] = qkv[(sequence + min(t + l, T - 1)) * pitch() + at + q];
-    }
+    rows[l] = vec4f(qkv[(sequence + min(t + l, T - 1)) * pitch() + at]);
+  }
+  return rows;
+}
+
+// Quad q of a head's rows t .. t + 3, the head's quads beginning at `head` of a row: of keys or queries.
+fn four_of(sequence: u32, t: u32, head: u32, q: u32, lane: u32) -> array<vec4f, 4> {
+  if (STAGE == 0) {
+    return four_of_qkv(sequence, t, head + q, lane);
+  }
+  var rows: array<vec4f, 4>;
+  for (var l = 0u; l < 4; l++) { // unroll
+    rows[l] = vec4f(staged[(t % max(STAGE, 1) + l) * QUADS + q]);
+  }
+  return rows;
+}
+
+// The same of the values that belong to the keys that begin at `key`.
+fn four_of_values(sequence: u32, t: u32, key: u32, q: u32, lane: u32) -> array<vec4f, 4> {
+  if (STAGE == 0) {
+    return four_of_qkv(sequence, t, key + G * QUADS + q, lane);
+  }
+  var rows: array<vec4f, 4>;
+  for (var l = 0u; l < 4; l++) { // unroll
+    rows[l] = vec4f(staged_values[(t % max(STAGE, 1) + l) * QUADS + q]);
   }
   return rows;
 }
@@ -95,7 +119,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   for (var i = 0u; i < ROWS; i++) { // unroll
     let start = (at.sequence + min(own + 4 * i, T - 1)) * pitch() + at.head * QUADS;
     for (var q = 0u; q < QUADS; q++) { // unroll
-      query[i * QUADS + q] = qkv[start + q] * scale();
+      query[i * QUADS + q] = vec4f(qkv[start + q]) * scale();
     }
     largest[i] = NEVER;
   }
@@ -109,7 +133,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     // Zero, said aloud: one compiler keeps an iteration's values otherwise.
     var scores = array<vec4f, ROWS>();
     for (var q = 0u; q < QUADS; q++) { // unroll
-      let k = four_of_qkv(at.sequence, t, key, 0u, q, lane);
+      let k = four_of(at.sequence, t, key, q, lane);
       for (var i = 0u; i < ROWS; i++) { // unroll
         let x = query[i * QUADS + q];
         scores[i] += vec4f(dot(x, k[0]), dot(x, k[1]), dot(x, k[2]), dot(x, k[3]));
@@ -125,7 +149,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
       largest[i] = next;
     }
     for (var q = 0u; q < QUADS; q++) { // unroll
-      let v = four_of_qkv(at.sequence, t, key + G * QUADS, STAGE, q, lane);
+      let v = four_of_values(at.sequence, t, key, q, lane);
       for (var i = 0u; i < ROWS; i++) { // unroll
         let w = scores[i];
         sum[i * QUADS + q] = sum[i * QUADS + q] * shrink[i] + w.x * v[0] + w.y * v[1] + w.z * v[2] + w.w * v[3];
@@ -164,7 +188,7 @@ fn query_backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation
   for (var i = 0u; i < ROWS; i++) { // unroll
     let row = at.sequence + min(own + 4 * i, T - 1);
     for (var q = 0u; q < QUADS; q++) { // unroll
-      query[i * QUADS + q] = qkv[row * pitch() + at.head * QUADS + q] * scale();
+      query[i * QUADS + q] = vec4f(qkv[row * pitch() + at.head * QUADS + q]) * scale();
       gradient[i * QUADS + q] = dout[(row * H + at.head) * QUADS + q];
       d[i] += dot(gradient[i * QUADS + q], saved_out[(row * H + at.head) * QUADS + q]);
     }
@@ -181,8 +205,8 @@ fn query_backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation
     var dp = array<vec4f, ROWS>();
     var keys: array<vec4f, 4 * QUADS>;
     for (var q = 0u; q < QUADS; q++) { // unroll
-      let k = four_of_qkv(at.sequence, t, key, 0u, q, lane);
-      let v = four_of_qkv(at.sequence, t, key + G * QUADS, STAGE, q, lane);
+      let k = four_of(at.sequence, t, key, q, lane);
+      let v = four_of_values(at.sequence, t, key, q, lane);
       for (var i = 0u; i < ROWS; i++) { // unroll
         let x = query[i * QUADS + q];
         let g = gradient[i * QUADS + q];
@@ -218,11 +242,11 @@ fn stage_queries(first: u32, sequence: u32, head: u32, index: u32) {
   for (var i = index; i < STAGE * QUADS; i += 4 * ROW_GROUPS) {
     let row = sequence + min(first + i / QUADS, T - 1);
     staged[i] = qkv[row * pitch() + head * QUADS + i % QUADS];
-    staged[STAGE * QUADS + i] = dout[(row * H + head) * QUADS + i % QUADS];
+    staged_gradients[i] = dout[(row * H + head) * QUADS + i % QUADS];
   }
 }
 
-// Quad q of a head's rows t .. t + 3 in dout, as four_of_qkv.
+// Quad q of a head's rows t .. t + 3 in dout, as `four_of`.
 fn four_of_dout(sequence: u32, t: u32, head: u32, q: u32, lane: u32) -> array<vec4f, 4> {
   if (SHARES) {
     return handed_round(dout[((sequence + min(t + lane, T - 1)) * H + head) * QUADS + q]);
@@ -230,7 +254,7 @@ fn four_of_dout(sequence: u32, t: u32, head: u32, q: u32, lane: u32) -> array<ve
   var rows: array<vec4f, 4>;
   for (var l = 0u; l < 4; l++) { // unroll
     if (STAGE > 0) {
-      rows[l] = staged[(STAGE + t % max(STAGE, 1) + l) * QUADS + q];
+      rows[l] = staged_gradients[(t % max(STAGE, 1) + l) * QUADS + q];
     } else {
       rows[l] = dout[((sequence + min(t + l, T - 1)) * H + head) * QUADS + q];
     }
@@ -251,8 +275,8 @@ fn key_value_backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invoca
   for (var i = 0u; i < ROWS; i++) { // unroll
     let start = (at.sequence + min(own + 4 * i, T - 1)) * pitch() + (H + at.head) * QUADS;
     for (var q = 0u; q < QUADS; q++) { // unroll
-      key[i * QUADS + q] = qkv[start + q] * scale();
-      value[i * QUADS + q] = qkv[start + G * QUADS + q];
+      key[i * QUADS + q] = vec4f(qkv[start + q]) * scale();
+      value[i * QUADS + q] = vec4f(qkv[start + G * QUADS + q]);
     }
   }
   // The first row that sees a key of the block, and with staging the first of its stage.
@@ -269,7 +293,7 @@ fn key_value_backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invoca
       var queries: array<vec4f, 4 * QUADS>;
       var gradients: array<vec4f, 4 * QUADS>;
       for (var q = 0u; q < QUADS; q++) { // unroll
-        let x = four_of_qkv(at.sequence, t, head * QUADS, 0u, q, lane);
+        let x = four_of(at.sequence, t, head * QUADS, q, lane);
         let g = four_of_dout(at.sequence, t, head, q, lane);
         for (var i = 0u; i < ROWS; i++) { // unroll
           let k = key[i * QUADS + q];

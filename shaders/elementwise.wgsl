@@ -1,4 +1,4 @@
-// Elementwise over SIZE values: y = y + x, y = y + the PARTS stretches of x, or a copy of x in f16 (part `halves`).
+// Elementwise over SIZE values: y = y + x, or y = y + the PARTS stretches of x.
 
 override SIZE: u32;
 
@@ -23,14 +23,4 @@ fn sum_parts(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) 
     sum += x[part * SIZE + i];
   }
   y[i] += sum;
-}
-
-// Two f16 a word: no kernel needs f16 of the GPU to write it.
-@group(0) @binding(2) var<storage, read_write> halves: array<u32>;
-
-@compute @workgroup_size(64)
-fn to_halves(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let i = id.y * groups.x * 64 + id.x;
-  if (2 * i >= SIZE) { return; }
-  halves[i] = packed(vec2f(x[2 * i], x[min(2 * i + 1, SIZE - 1)]));
 }

@@ -110,8 +110,11 @@ export const RunConfig = z
     /** What a site's replicas send each other of their gradients. */
     siteGradients: z.enum(SITE_CODECS).default("f32"),
     recompute: z.boolean().default(false),
-    /** What matrix products read the weights as, on GPUs that can; everything else of them is f32. */
-    weights: z.enum(["f32", "f16"]).default("f32"),
+    /**
+     * What kernels may read weights, queries, keys and values as, on GPUs that can; sums, gradients, moments and
+     * the weights themselves are f32.
+     */
+    precision: z.enum(["f32", "f16"]).default("f32"),
     stages: z.union([z.literal("auto"), count], "use 'auto' or a whole number of stages"),
     checkpointEvery: count,
     sampleEvery: count,

@@ -15,6 +15,8 @@ import {
 import type { Replica } from "./plan.ts";
 import { inFlight } from "./schedule.ts";
 
+export type Precision = RunConfig["precision"];
+
 export interface StageSpec {
   readonly model: ModelConfig;
   readonly range: StageRange;
@@ -24,14 +26,17 @@ export interface StageSpec {
   readonly slots: number;
   /** Keep only the input of each block, and make the rest again in its backward. */
   readonly recompute: boolean;
-  /** f16: matrix products read a copy of the weights in half precision. A GPU without shader-f16 keeps to f32. */
-  readonly weights: RunConfig["weights"];
+  /**
+   * f16: products read a copy of the weights in half precision, and queries, keys and values are kept in it. A GPU
+   * without shader-f16 keeps to f32.
+   */
+  readonly precision: Precision;
   readonly optimizer: Pick<OptimizerConfig, "beta1" | "beta2" | "eps" | "weightDecay">;
 }
 
 /** What stage `stage` of a replica holds of a run. */
 export function stageSpecOf(
-  { model, microbatch, recompute, weights, optimizer }: RunConfig,
+  { model, microbatch, recompute, precision, optimizer }: RunConfig,
   { stages, microbatches }: Replica,
   stage: number,
 ): StageSpec {
@@ -45,7 +50,7 @@ export function stageSpecOf(
     microbatch,
     slots: inFlight(stage, stages.length, microbatches.length) + reading,
     recompute,
-    weights,
+    precision,
     optimizer: { beta1, beta2, eps, weightDecay },
   };
 }
@@ -71,18 +76,26 @@ export function chunkRows(model: ModelConfig, R: number): number {
   return Math.min(R, Math.max(64, fit));
 }
 
-/** What of a block's forward its backward reads, its input apart, in elements. */
-function savedOfBlock({ model, microbatch: B }: StageSpec): Record<string, number> {
+/** What of a block's forward its backward reads, its input apart, in values of 4 bytes. */
+function savedOfBlock({ model, microbatch: B, precision }: StageSpec): Record<string, number> {
   const { width: C, hidden: F, heads: H, context: T } = model;
   const R = B * T;
-  return { qkv: R * qkvWidth(model), out: R * C, logsumexp: R * H, middle: R * C, hidden: 2 * R * F };
+  const qkv = R * qkvWidth(model);
+  return {
+    qkv: precision === "f16" ? qkv / 2 : qkv,
+    out: R * C,
+    logsumexp: R * H,
+    middle: R * C,
+    hidden: 2 * R * F,
+  };
 }
 
 const qkvWidth = (model: ModelConfig) => model.width + 2 * model.kvHeads * headWidth(model);
 
 /** Scratch arrays that are never in use at the same time, and so share one: the MLP's, attention's, the head's. */
 export const SHARED_SCRATCH: Readonly<Record<string, readonly string[]>> = {
-  wide: ["dHidden", "dqkv", "logits"],
+  // Queries, keys and values are projected here before they are kept in f16.
+  wide: ["dHidden", "projected", "dqkv", "logits"],
   narrow: ["act", "dOut"],
 };
 
@@ -92,7 +105,7 @@ export function arrayOf(name: string): string {
 }
 
 export function planMemory(spec: StageSpec): MemoryPlan {
-  const { model, range, microbatch: B, slots, recompute, weights } = spec;
+  const { model, range, microbatch: B, slots, recompute, precision } = spec;
   const { width: C, hidden: F, heads: H, vocab: V, context: T } = model;
   const R = B * T;
   const { start, end } = ownedSegment(parameterSpace(model), range);
@@ -105,13 +118,13 @@ export function planMemory(spec: StageSpec): MemoryPlan {
   };
   const flat = end - start;
   floats({ parameters: flat, gradient: flat, m: flat, v: flat });
-  if (weights === "f16") floats({ halves: flat / 2 });
+  if (precision === "f16") floats({ halves: flat / 2 });
   floats({ decay: Math.ceil(flat / TENSOR_ALIGNMENT / 32), update: 8 });
   floats({ partials: Math.ceil(flat / WINDOW_ALIGNMENT) * NORM_PARTS, losses: R });
   if (borrowsEmbedding(model, range)) {
     const size = Math.ceil((V * C) / TENSOR_ALIGNMENT) * TENSOR_ALIGNMENT;
     floats({ borrowed: size, borrowedGradient: size });
-    if (weights === "f16") floats({ borrowedHalves: size / 2 });
+    if (precision === "f16") floats({ borrowedHalves: size / 2 });
   }
   // The gradient of the head's borrowed copy of a tied embedding, on its way to the embedding's own.
   if (model.tied && range.embed && !range.head) floats({ lent: V * C });
@@ -119,6 +132,7 @@ export function planMemory(spec: StageSpec): MemoryPlan {
   // Scratch of all blocks and slots; "stream" is the gradient that flows back along the residual stream.
   floats({ stream: R * C, normed: R * C, dNormed: R * C, scales: R });
   floats({ act: R * F, dHidden: 2 * R * F, dOut: R * C, delta: R * H, dqkv: R * qkvWidth(model) });
+  if (precision === "f16") floats({ projected: R * qkvWidth(model) });
   if (range.head) floats({ logits: chunkRows(model, R) * inFours(V), probe: C, probeLogits: inFours(V) });
   if (recompute) floats(savedOfBlock(spec), "again.");
   for (let slot = 0; slot < slots; slot++) {

@@ -86,8 +86,8 @@ function inWords(run: PlannedRun, { plan, prediction, leftOut }: Planned): strin
     const [worker, bytes] = memory.reduce((a, b) => (b[1] > a[1] ? b : a));
     lines.push(`no worker needs more GPU memory than ${worker}: ${formatBytes(bytes)}`);
   }
-  if (config.weights === "f16") {
-    lines.push("that is with weights in f16: a GPU without shader-f16 has no copy of them, and needs less");
+  if (config.precision === "f16") {
+    lines.push("that is with copies in f16: a GPU without shader-f16 has none of them, and needs less");
   }
   if (!prediction) {
     return [...lines, "no prediction: give at least one kind of worker its gflops in the cluster file"];

@@ -1,6 +1,6 @@
 // `npm run bench`: measures where it is told to and prints the tables; keeps the result in docs/benchmarks and draws
 // up docs/benchmarks.md again from all results there, or keeps it where --out says. Progress goes to stderr.
-// `pack` and `weights` are commands of their own (pack.ts, ../precision).
+// `pack` and `precision` are commands of their own (pack.ts, ../precision).
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { format } from "prettier";
@@ -15,7 +15,7 @@ import { benchLink } from "./link/drive.ts";
 import { renderLinkResult } from "./link/markdown.ts";
 import { type LinkOptions, parseLinkOptions } from "./link/options.ts";
 import { LinkResult } from "./link/result.ts";
-import { compareWeights } from "../precision/command.ts";
+import { comparePrecisions } from "../precision/command.ts";
 import { parseBenchOptions, type BenchOptions } from "./options.ts";
 import { pack, packFolder } from "./pack.ts";
 import { contenderVersions, packageVersion } from "./packages.ts";
@@ -29,7 +29,7 @@ try {
   const words = process.argv.slice(2);
   if (words[0] === "pack") await pack(packFolder(words.slice(1)));
   else if (words[0] === "link") await benchLinks(parseLinkOptions(words.slice(1)));
-  else if (words[0] === "weights") await compareWeights(words.slice(1));
+  else if (words[0] === "precision") await comparePrecisions(words.slice(1));
   else await bench(parseBenchOptions(words));
   process.exit(EXIT.done);
 } catch (error) {

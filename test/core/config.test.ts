@@ -26,7 +26,7 @@ describe("RunConfig", () => {
       ...demo,
       model: { ...demo.model, ropeTheta: 10000, normEps: 1e-5 },
       recompute: false,
-      weights: "f32",
+      precision: "f32",
     });
   });
 
@@ -74,7 +74,7 @@ describe("RunConfig", () => {
     [{ strategy: { kind: "gossip" } }, "strategy.kind"],
     [{ activations: "f64" }, "activations"],
     [{ recompute: "yes" }, "recompute"],
-    [{ weights: "int8" }, "weights"],
+    [{ precision: "int8" }, "precision"],
     [model({ vocab: Infinity }), "model.vocab"],
     [model({ hidden: 190 }), "model.hidden"],
   ])("%j is refused under the key it is about", (changes, key) => {

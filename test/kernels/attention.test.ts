@@ -1,5 +1,5 @@
 // Attention and RoPE, forward and backward, against the reference.
-import { describe, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import {
   attention as reference,
   attentionBackward as referenceBackward,
@@ -7,10 +7,11 @@ import {
 } from "../../core/model/reference/attention.ts";
 import { rope as referenceRope, ropeBackward } from "../../core/model/reference/rope.ts";
 import { rotations } from "../../core/model/rotations.ts";
+import { floatToHalf, halfToFloat } from "../../core/formats/half.ts";
 import { Random } from "../../core/random.ts";
 import { attention, attentionBackward, type AttentionVariant } from "../../web/engine/attention.ts";
-import { rope } from "../../web/engine/operations.ts";
-import { expectClose, uniformSingle } from "../fixtures/arrays.ts";
+import { rope, ropeToHalves } from "../../web/engine/operations.ts";
+import { expectClose, packHalves, uniformHalf, uniformSingle } from "../fixtures/arrays.ts";
 import { gpu } from "./device.ts";
 import { runOperations, unset } from "./run-operations.ts";
 
@@ -46,15 +47,27 @@ function sideBySide(arrays: readonly Float64Array[], widths: readonly number[]):
   return Float64Array.from(rows.flat());
 }
 
-describe.each(VARIANTS)("%s", (_, variant, shapes) => {
-  const runs = variant.share !== "quad" || gpu.device.features.has("subgroups");
-  describe.runIf(runs).each(shapes)("attention B $B, T $T, H $H, G $G, D $D", (shape) => {
+/** Queries, keys and values in each, and what the kernel and its reference both start from. */
+const PRECISIONS = [
+  ["f32", uniformSingle],
+  ["f16 (where the GPU has shader-f16)", uniformHalf],
+] as const;
+const hasHalves = gpu.device.features.has("shader-f16");
+
+const IN_PRECISIONS = VARIANTS.flatMap((variant) =>
+  PRECISIONS.map((precision) => [...variant, ...precision] as const),
+);
+
+describe.each(IN_PRECISIONS)("%s", (_, variant, shapes, precision, uniform) => {
+  const halves = precision !== "f32";
+  const runs = (variant.share !== "quad" || gpu.device.features.has("subgroups")) && (hasHalves || !halves);
+  describe.runIf(runs).each(shapes)(`${precision}: attention B $B, T $T, H $H, G $G, D $D`, (shape) => {
     const { B, T, H, G, D } = shape;
     const R = B * T;
     const random = new Random(R + H + D);
-    const q = uniformSingle(random, R * H * D, 2);
-    const k = uniformSingle(random, R * G * D, 2);
-    const v = uniformSingle(random, R * G * D);
+    const q = uniform(random, R * H * D, 2);
+    const k = uniform(random, R * G * D, 2);
+    const v = uniform(random, R * G * D);
     const widths = [H * D, G * D, G * D];
     const qkv = sideBySide([q, k, v], widths);
     const { output, logsumexp } = reference(q, k, v, shape);
@@ -62,7 +75,7 @@ describe.each(VARIANTS)("%s", (_, variant, shapes) => {
     test("forward and backward", async () => {
       const dout = uniformSingle(random, R * H * D);
       const arrays = {
-        qkv,
+        qkv: halves ? packHalves(qkv) : qkv,
         dout,
         saved: output,
         savedLogsumexp: logsumexp,
@@ -71,14 +84,17 @@ describe.each(VARIANTS)("%s", (_, variant, shapes) => {
         delta: unset(R * H),
         dqkv: unset(qkv.length),
       };
-      const results = await runOperations(arrays, ({ saved, savedLogsumexp, ...buffers }) => [
-        attention(variant, { R, T, H, G, D }, buffers),
-        ...attentionBackward(
-          variant,
-          { R, T, H, G, D },
-          { ...buffers, out: saved, logsumexp: savedLogsumexp },
-        ),
-      ]);
+      const results = await runOperations(arrays, ({ qkv, saved, savedLogsumexp, ...others }) => {
+        const buffers = { qkv: { ...qkv, halves }, ...others };
+        return [
+          attention(variant, { R, T, H, G, D }, buffers),
+          ...attentionBackward(
+            variant,
+            { R, T, H, G, D },
+            { ...buffers, out: saved, logsumexp: savedLogsumexp },
+          ),
+        ];
+      });
       expectClose(results.out, output, TOLERANCE);
       expectClose(results.logsumexp, logsumexp, TOLERANCE);
       const { dq, dk, dv } = referenceBackward(q, k, v, output, logsumexp, dout, shape);
@@ -88,7 +104,7 @@ describe.each(VARIANTS)("%s", (_, variant, shapes) => {
     });
   });
 
-  test.runIf(runs)("takes scores far apart without overflow", async () => {
+  test.runIf(runs && !halves)("takes scores far apart without overflow", async () => {
     const shape = { B: 1, T: 5, H: 1, G: 1, D: 4 };
     const random = new Random(5);
     const [q, k, v] = [
@@ -125,6 +141,35 @@ describe.each([
     ]);
     expectClose(results.forward, referenceRope(x, { R, ...shape }), { relative: 3e-7 });
     expectClose(results.backward, ropeBackward(x, { R, ...shape }), { relative: 3e-7 });
+  });
+});
+
+describe.each([
+  { R: 3, T: 1, heads: 1, D: 4, pitch: 4 },
+  { R: 10, T: 5, heads: 3, D: 12, pitch: 48 },
+  { R: 74, T: 37, heads: 9, D: 16, pitch: 160 },
+])("RoPE into f16: $R rows, T $T, $heads heads, D $D, $pitch a row", (rotation) => {
+  const { R, T, heads, D, pitch } = rotation;
+
+  test("what is turned, and what stands behind it, to the nearest f16", async () => {
+    const x = uniformSingle(new Random(R), R * pitch, 3);
+    const turns = Float64Array.from(rotations(T, D, 10000));
+    const behind = (values: ArrayLike<number>) => Array.from(values).filter((_, i) => i % pitch >= heads * D);
+    const front = Float64Array.from(x.filter((_, i) => i % pitch < heads * D));
+    const arrays = { x, turns, halves: new Uint32Array((R * pitch) / 2) };
+    const { halves } = await runOperations(arrays, ({ x, turns, halves }) => [
+      ropeToHalves(rotation, x, turns, halves),
+    ]);
+    const values = Array.from(new Uint16Array(halves.slice().buffer), halfToFloat);
+    const turned = referenceRope(front, { R, T, heads, D, theta: 10000 });
+    // Half of f16's last place, of values below 4.3.
+    const near = { relative: 0, absolute: 2 ** -9 + 1e-6 };
+    expectClose(
+      values.filter((_, i) => i % pitch < heads * D),
+      turned,
+      near,
+    );
+    expect(behind(values)).toEqual(behind(x).map((value) => halfToFloat(floatToHalf(value))));
   });
 });
 

@@ -8,6 +8,7 @@ import type { MatmulVariant, Product } from "../../web/engine/matmul.ts";
 import { openProductContest, ProductChecks } from "../../web/engine/autotune/product-contest.ts";
 import { Budget, search } from "../../web/engine/autotune/search.ts";
 import { NOTHING_KNOWN, TuningRecord, type KnownTuning } from "../../web/engine/autotune/tuning-record.ts";
+import { matrixShape } from "../../web/engine/subgroup-matrix.ts";
 import { gpu, instance } from "./device.ts";
 
 const registers = { kind: "registers", rows: 4, quads: 2, rowGroups: 16, shares: false } as const;
@@ -27,7 +28,7 @@ describe("a contest of products", () => {
   test("settles on one that computes right; the others are bad", async () => {
     let saved: KnownTuning = NOTHING_KNOWN;
     const record = new TuningRecord(NOTHING_KNOWN, async (known) => void (saved = known));
-    const open = () => openProductContest(gpu, tn, new ProductChecks(gpu), candidates);
+    const open = () => openProductContest(gpu, tn, new ProductChecks(gpu, "f32"), candidates);
     await search([{ key: "tn", open }], record, new Budget(1e9));
     expect(["table", "taller"]).toContain(record.best("tn"));
     expect(saved).toEqual({ best: { tn: record.best("tn") }, bad: ["wrong", "broken"], trying: null });
@@ -40,30 +41,50 @@ describe("a contest of products", () => {
       saved = known;
       if (known.trying === "taller") doomed.device.destroy();
     });
-    const open = () => openProductContest(doomed, tn, new ProductChecks(doomed), candidates);
+    const open = () => openProductContest(doomed, tn, new ProductChecks(doomed, "f32"), candidates);
     await expect(search([{ key: "tn", open }], record, new Budget(1e9))).rejects.toThrow();
     expect(saved).toEqual({ best: {}, bad: [], trying: "taller" });
   });
 
   test.each(["nt", "nn"] as const)("checks the epilogues of %s", async (layout) => {
-    const checks = new ProductChecks(gpu);
+    const checks = new ProductChecks(gpu, "f32");
     expect(await checks.passes(layout, registers)).toBe(true);
   });
 
+  const matrix = matrixShape(gpu);
+  test.runIf(matrix !== null).each(["nt", "nn", "tn"] as const)(
+    "in f16 subgroup matrices are right, in f32 not: %s (where the GPU has them)",
+    async (layout) => {
+      const lanes = gpu.info.subgroupMaxSize!;
+      const tile = { matrix: matrix!, lanes, down: 1, across: 2, rows: 1, strips: 1 };
+      const variant = { kind: "subgroup-matrix", ...tile } as const;
+      expect(await new ProductChecks(gpu, "f16").passes(layout, variant)).toBe(true);
+      expect(await new ProductChecks(gpu, "f32").passes(layout, variant)).toBe(false);
+    },
+  );
+
   test("a product that is large for the device is cut down to be timed", async () => {
     const large: Product = { layout: "tn", M: 4096, N: 1024, K: 1024 };
-    const contest = await openProductContest(gpu, large, new ProductChecks(gpu), candidates.slice(0, 1));
+    const contest = await openProductContest(
+      gpu,
+      large,
+      new ProductChecks(gpu, "f32"),
+      candidates.slice(0, 1),
+    );
     onTestFinished(() => contest.close());
     expect(await contest.contenders[0].time()).toBeGreaterThan(0);
   });
 });
 
-test("a contest of attention checks forward and backward", async () => {
+const precisions = gpu.device.features.has("shader-f16") ? (["f32", "f16"] as const) : (["f32"] as const);
+
+test.each(precisions)("a contest of attention in %s checks forward and backward", async (precision) => {
   const shape = { R: 20, T: 10, H: 2, G: 1, D: 4 };
   const shares = gpu.device.features.has("subgroups") ? (["none", "quad"] as const) : (["none"] as const);
   const contest = await openAttentionContest(
     gpu,
     shape,
+    precision,
     shares.map((share) => ({ name: share, variant: { rows: 1, rowGroups: 16, share } })),
   );
   onTestFinished(() => contest.close());

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { parameterSpace, TENSOR_ALIGNMENT } from "../../core/model/parameters.ts";
 import { Random } from "../../core/random.ts";
 import { DoesNotFit, type Gpu } from "../../web/engine/device.ts";
-import { stageBytes, WINDOW_ALIGNMENT } from "../../core/plan/memory.ts";
+import { planMemory, stageBytes, WINDOW_ALIGNMENT } from "../../core/plan/memory.ts";
 import { stageOn } from "../../web/engine/memory.ts";
 import { Stage } from "../../web/engine/stage.ts";
 import { expectClose, uniformSingle } from "../fixtures/arrays.ts";
@@ -49,10 +49,10 @@ describe("stageBytes", () => {
     ["last, with a borrowed embedding", true, 2, 3, "f32"],
     ["last, with a borrowed embedding", true, 2, 3, "f16"],
   ] as const)(
-    "is what is allocated: %s, tied %s, blocks %i-%i, weights %s",
-    async (_, tied, first, last, weights) => {
+    "is what is allocated: %s, tied %s, blocks %i-%i, in %s",
+    async (_, tied, first, last, precision) => {
       const model = smallModel({ layers: 3, tied });
-      const spec = stageOn(gpu.device, specOf(model, { first, last, microbatch: 2, slots: 3, weights }));
+      const spec = stageOn(gpu.device, specOf(model, { first, last, microbatch: 2, slots: 3, precision }));
       const stage = await Stage.create(watched, spec);
       expect(made.reduce((bytes, { size }) => bytes + size, 0)).toBe(stageBytes(spec));
       stage.destroy();
@@ -60,12 +60,20 @@ describe("stageBytes", () => {
   );
 });
 
-test("weights in f16 take a copy of half the parameters' size, where the GPU has f16", () => {
-  const [single, half] = (["f32", "f16"] as const).map((weights) => specOf(smallModel(), { weights }));
-  const bytes = stageBytes(single);
-  expect(stageBytes(half)).toBe(bytes + 2 * parameterSpace(smallModel()).size);
+test("in f16 there is a copy of the weights, and queries, keys and values take half, where the GPU has f16", () => {
+  const [single, half] = (["f32", "f16"] as const).map((precision) =>
+    specOf(smallModel({ layers: 2 }), { precision, slots: 2 }),
+  );
+  const [before, after] = [planMemory(single), planMemory(half)];
+  expect(after.get("halves")).toBe(before.get("parameters")! / 2);
+  for (const [name, bytes] of before) {
+    if (name.endsWith(".qkv")) expect(after.get(name)).toBe(bytes / 2);
+    // Shared scratch, where they are projected first, is large enough as it is.
+    else expect(after.get(name)).toBe(bytes);
+  }
+  expect(after.size).toBe(before.size + 1);
   const lacksHalves = { features: new Set(["subgroups"]) } as unknown as GPUDevice;
-  expect(stageBytes(stageOn(lacksHalves, half))).toBe(bytes);
+  expect(stageBytes(stageOn(lacksHalves, half))).toBe(stageBytes(single));
 });
 
 test("a step allocates nothing", async () => {

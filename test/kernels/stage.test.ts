@@ -97,13 +97,13 @@ test("with recompute the gradient has the same bits, and takes less memory", asy
   expect(bytes(true)).toBeLessThan(bytes(false) / 2);
 });
 
-test("weights in f16: close to f32, and the masters stay f32; the same bits as f32 where the GPU lacks f16", async () => {
+test("in f16: close to f32, and the masters stay f32; the same bits as f32 where the GPU lacks f16", async () => {
   const model = smallModel({ layers: 2, width: 32, hidden: 48, context: 9, tied: true });
   const parameters = randomParameters(model, new Random(3));
   const { inputs, targets } = microbatchOf(model, 2, new Random(4));
   const results = [];
-  for (const weights of ["f32", "f16"] as const) {
-    const stage = await filledStage(specOf(model, { microbatch: 2, weights }), parameters);
+  for (const precision of ["f32", "f16"] as const) {
+    const stage = await filledStage(specOf(model, { microbatch: 2, precision }), parameters);
     const losses = [];
     for (let step = 1; step <= 3; step++) {
       stage.zero();

@@ -20,10 +20,10 @@ export function specOf(
     microbatch = 1,
     slots = 1,
     recompute = false,
-    weights = "f32" as StageSpec["weights"],
+    precision = "f32" as StageSpec["precision"],
   } = {},
 ): StageSpec {
-  return { model, range: stageRange(model, first, last), microbatch, slots, recompute, weights, optimizer };
+  return { model, range: stageRange(model, first, last), microbatch, slots, recompute, precision, optimizer };
 }
 
 /** A stage that holds its share of `parameters`, the flat canonical space. */

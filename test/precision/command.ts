@@ -1,4 +1,4 @@
-// `npm run bench -- weights`: trains the demo's model with weights in f32 and in f16 and prints how their losses and
+// `npm run bench -- precision`: trains the demo's model in f32 and in f16 and prints how their losses and
 // times compare.
 import { parseArgs } from "node:util";
 import { RunConfig } from "../../core/model/config.ts";
@@ -8,13 +8,13 @@ import { EXIT, UserError } from "../../server/errors.ts";
 import { parseCount } from "../../server/options.ts";
 import { compareInBrowser } from "./in-browser.ts";
 
-const USAGE = "npm run bench -- weights [--browser chromium|firefox] [--gpu] [--steps N]";
+const USAGE = "npm run bench -- precision [--browser chromium|firefox] [--gpu] [--steps N]";
 const DEFAULT_STEPS = "200";
 /** Lines of losses in the table. */
 const SHOWN = 4;
 
 /** @throws UserError naming the word that is not understood, or that the GPU has no f16 */
-export async function compareWeights(args: string[]): Promise<void> {
+export async function comparePrecisions(args: string[]): Promise<void> {
   const { browser, gpu, steps } = options(args);
   const config = RunConfig.parse({ ...demo, steps });
   const job = { config, text: await readText(config.data.text) };

@@ -1,4 +1,4 @@
-// Runs a comparison of f32 and f16 weights in a browser, from its page's build to its report.
+// Runs a comparison of f32 and f16 in a browser, from its page's build to its report.
 import { openChromium, openFirefox } from "../bench/browsers.ts";
 import { serveTask } from "../bench/serve.ts";
 import { Report, type Job } from "./job.ts";

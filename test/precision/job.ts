@@ -1,4 +1,4 @@
-// What is to be trained with weights in f32 and in f16, as it goes to the page, and what comes back.
+// What is to be trained in f32 and in f16, as it goes to the page, and what comes back.
 import { z } from "zod";
 import { RunConfig } from "../../core/model/config.ts";
 

@@ -1,4 +1,4 @@
-// What a GPU computes against float64, and a training with weights in f16 against one in f32.
+// What a GPU computes against float64, and a training in f16 against one in f32.
 import { openGpu } from "../../web/engine/device.ts";
 import { runInPage } from "../bench/in-page.ts";
 import { Job, type Report } from "./job.ts";

@@ -1,5 +1,5 @@
-// Two trainings of one configuration, from the same seed on the same batches, step by step in turn: one reads its
-// weights in f32, the other in f16.
+// Two trainings of one configuration, from the same seed on the same batches, step by step in turn: one in f32,
+// the other in f16.
 import { trainingBatch, windowBatch, windowCount, type Tokens } from "../../core/data/batch.ts";
 import type { RunConfig } from "../../core/model/config.ts";
 import { learningRate } from "../../core/model/learning-rate.ts";
@@ -10,7 +10,7 @@ import { workDone } from "../../web/engine/waiting.ts";
 import { median } from "../bench/statistics.ts";
 import type { Job, Report } from "./job.ts";
 
-type Weights = RunConfig["weights"];
+type Precision = RunConfig["precision"];
 
 export async function compareTrainings(
   gpu: Gpu,
@@ -34,7 +34,7 @@ export async function compareTrainings(
   return { losses, validation, seconds: { f32: median(single.seconds), f16: median(half.seconds) } };
 }
 
-async function open(gpu: Gpu, config: RunConfig, weights: Weights, train: Tokens) {
+async function open(gpu: Gpu, config: RunConfig, precision: Precision, train: Tokens) {
   const { model, microbatch, batch, seed, optimizer, steps, recompute } = config;
   const range = stageRange(model, 0, model.layers);
   const stage = await Stage.create(gpu, {
@@ -43,7 +43,7 @@ async function open(gpu: Gpu, config: RunConfig, weights: Weights, train: Tokens
     microbatch,
     slots: 1,
     recompute,
-    weights,
+    precision,
     optimizer,
   });
   for (const tensor of parameterSpace(model).tensors) {

@@ -48,7 +48,7 @@ test("plan shows who would hold what and the memory it takes; a bad cluster is o
     { name: "b", workers: 1 },
   ]);
   const config = join(folder, "config.json");
-  writeFileSync(config, JSON.stringify({ ...demo, weights: "f16" }));
+  writeFileSync(config, JSON.stringify({ ...demo, precision: "f16" }));
   const args = ["plan", cluster, config];
   const { code, stdout } = await tributary(args);
   expect(code).toBe(0);

@@ -7,7 +7,7 @@ import { headWidth } from "../../core/model/parameters.ts";
 import { attention, attentionBackward, type AttentionShape } from "./attention.ts";
 import type { Epilogue } from "./matmul.ts";
 import { multiply } from "./multiply.ts";
-import { norm, normBackward, rope } from "./operations.ts";
+import { norm, normBackward, rope, ropeToHalves } from "./operations.ts";
 import type { Binding, Operation } from "./program.ts";
 import type { Tuning } from "./tuning.ts";
 
@@ -66,16 +66,20 @@ export function blockAgain(
   const { scratch, saved, gain, weight } = buffers;
   const { R, C, F, W, eps, heads, rotation } = shapes(model, microbatch);
   const normed = scratch("normed");
+  const qkv = saved("qkv");
+  const projected = qkv.halves ? scratch("projected") : qkv;
   const linear = (x: Binding, w: Binding, N: number, K: number, epilogue: Epilogue) => {
     const product = { layout: "nt", M: R, N, K } as const;
     return multiply(tuning, product, x, w, epilogue);
   };
   return [
     norm(tuning.row(C), { R, C }, eps, saved("x"), gain("input_layernorm"), normed),
-    ...linear(normed, weight(...QKV), W, C, { kind: "store", c: saved("qkv") }),
-    rope(rotation, saved("qkv"), scratch("turns"), 1),
+    ...linear(normed, weight(...QKV), W, C, { kind: "store", c: projected }),
+    qkv.halves
+      ? ropeToHalves(rotation, projected, scratch("turns"), qkv)
+      : rope(rotation, projected, scratch("turns"), 1),
     attention(tuning.attention(heads.D), heads, {
-      qkv: saved("qkv"),
+      qkv,
       out: saved("out"),
       logsumexp: saved("logsumexp"),
     }),

@@ -23,6 +23,7 @@ import rowAlone from "../../shaders/parts/row-alone.wgsl?raw";
 import rowWorkgroup from "../../shaders/parts/row-workgroup.wgsl?raw";
 import row from "../../shaders/parts/row.wgsl?raw";
 import rope from "../../shaders/rope.wgsl?raw";
+import toHalves from "../../shaders/to-halves.wgsl?raw";
 import topK from "../../shaders/top-k.wgsl?raw";
 import { hashText } from "../../core/random.ts";
 import { inHalves, preprocess } from "./preprocess.ts";
@@ -39,6 +40,7 @@ const SOURCES = {
   "matmul-tiled": matmulTiled,
   norm,
   rope,
+  "to-halves": toHalves,
   "top-k": topK,
 };
 export type ShaderFile = keyof typeof SOURCES;

@@ -4,9 +4,9 @@ import type { Tensor } from "../../core/model/parameters.ts";
 import type { MemoryPlan, StageSpec } from "../../core/plan/memory.ts";
 import { DoesNotFit } from "./device.ts";
 
-/** The stage as this GPU does it: without f16 in shaders, products read its weights in f32. */
+/** The stage as this GPU does it: without f16 in shaders, kernels read all in f32. */
 export function stageOn(device: GPUDevice, spec: StageSpec): StageSpec {
-  return device.features.has("shader-f16") ? spec : { ...spec, weights: "f32" };
+  return device.features.has("shader-f16") ? spec : { ...spec, precision: "f32" };
 }
 
 /** Bound a tensor at a time (checkTensors), and in windows by the optimizer; all else is bound whole. */

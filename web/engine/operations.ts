@@ -110,6 +110,25 @@ export function rope(
   };
 }
 
+/** `halves`: all of x in f16, [R, pitch], its heads turned forward. */
+export function ropeToHalves(
+  { R, T, heads, D, pitch }: Rotation,
+  x: Binding,
+  turns: Binding,
+  halves: Binding,
+): Operation {
+  return {
+    kernel: {
+      file: "to-halves",
+      entry: "rotate",
+      overrides: { R, T, HEADS: heads, D, PITCH: pitch },
+      parts: ["halves"],
+    },
+    bindings: { 0: x, 1: turns, 2: halves },
+    workgroups: flat((R * pitch) / 2),
+  };
+}
+
 export function embedding({ R, C }: Rows, tokens: Binding, table: Binding, x: Binding): Operation {
   return {
     kernel: { file: "embedding", entry: "forward", overrides: { R, C } },
@@ -171,10 +190,10 @@ export function sumParts(parts: number, size: number, x: Binding, y: Binding): O
   };
 }
 
-/** `halves`: x in f16; shaders/elementwise.wgsl says what becomes of values that f16 has not. */
+/** `halves`: x in f16; shaders/parts/halves.wgsl says what becomes of values that f16 has not. */
 export function toHalves(size: number, x: Binding, halves: Binding): Operation {
   return {
-    kernel: { file: "elementwise", entry: "to_halves", overrides: { SIZE: size }, parts: ["halves"] },
+    kernel: { file: "to-halves", entry: "copy", overrides: { SIZE: size }, parts: ["halves"] },
     bindings: { 0: x, 2: halves },
     workgroups: flat(Math.ceil(size / 2)),
   };

@@ -167,7 +167,7 @@ export class StageOperations {
   }
 
   get #readsHalves(): boolean {
-    return this.#spec.weights === "f16";
+    return this.#spec.precision === "f16";
   }
 
   #gradientOf(first: string, last = first): Binding {
@@ -188,7 +188,8 @@ export class StageOperations {
       scratch: (scratch) => this.#whole(scratch),
       saved: (saved) => {
         const kept = saved === "x" || !this.#spec.recompute;
-        return this.#whole(kept ? `slot${slot}.block${block}.${saved}` : `again.${saved}`);
+        const array = this.#whole(kept ? `slot${slot}.block${block}.${saved}` : `again.${saved}`);
+        return saved === "qkv" && this.#readsHalves ? { ...array, halves: true } : array;
       },
       gain: (gain) => this.#parameter(name(gain)),
       weight: (first, last) => this.#weight(...names(first, last)),

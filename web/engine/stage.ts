@@ -354,7 +354,7 @@ export class Stage {
         record(operations.squaredNorm()),
         this.#buffers.has("lent") ? record(operations.addLent()) : null,
         this.#spec.range.head ? record(operations.rowLogits()) : null,
-        this.#spec.weights === "f16" ? record(operations.renewHalves()) : null,
+        this.#spec.precision === "f16" ? record(operations.renewHalves()) : null,
       ]);
   }
 

@@ -71,7 +71,7 @@ function hardwareTuning({ device, info }: Gpu): Tuning {
     matmul: () => tiles,
     attention: (headWidth) => {
       const staged: AttentionVariant = { rows: 1, rowGroups: 16, share: "workgroup" };
-      const fits = attentionMemory(staged, headWidth) <= device.limits.maxComputeWorkgroupStorageSize;
+      const fits = attentionMemory(staged, headWidth, "f32") <= device.limits.maxComputeWorkgroupStorageSize;
       return fits ? staged : { ...staged, share: "none" };
     },
     row: () => "workgroup",

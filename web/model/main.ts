@@ -35,7 +35,7 @@ async function wholeModel(model: ModelConfig, modelUrl: string, microbatch: numb
     microbatch,
     slots: 1,
     recompute: false,
-    weights: "f32",
+    precision: "f32",
     optimizer: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0 },
   });
   const { tensors } = decodeSafetensors(new Uint8Array(await download(modelUrl)));

@@ -63,7 +63,7 @@ async function openTraining(gpu: Gpu, problem: StepProblem): Promise<Training> {
     microbatch: sequences,
     slots: 1,
     recompute: false,
-    weights: "f32",
+    precision: "f32",
     optimizer,
   });
   stage.write("parameters", problem.parameters, 0);

@@ -28,11 +28,13 @@ export async function attempt<T>({ device, lost }: Gpu, work: () => Promise<T>):
 }
 
 type Arrays = Readonly<Record<string, Float64Array>>;
+/** Integers are the bits of values in f16. */
+type GivenArrays = Readonly<Record<string, Float64Array | Uint16Array<ArrayBuffer>>>;
 export type Buffers = Readonly<Record<string, Binding>>;
 
 /** What variants are checked by. Arrays go by names; one that is not given starts as NaN. */
 export interface Problem<Variant> {
-  readonly given: Arrays;
+  readonly given: GivenArrays;
   readonly expected: Arrays;
   operations(variant: Variant, buffers: Buffers): Operation[];
 }
@@ -46,16 +48,18 @@ export async function solves<Variant>(
   variant: Variant,
 ): Promise<boolean> {
   const made: GPUBuffer[] = [];
-  const createBuffer = ({ length }: Float64Array, usage: number) => {
-    const buffer = device.createBuffer({ size: length * 4, usage });
+  const createBuffer = (size: number, usage: number) => {
+    const buffer = device.createBuffer({ size, usage });
     made.push(buffer);
     return buffer;
   };
   const { STORAGE, COPY_SRC, COPY_DST, MAP_READ } = GPUBufferUsage;
-  const upload = (values: Float64Array) => {
-    const buffer = createBuffer(values, STORAGE | COPY_SRC | COPY_DST);
-    device.queue.writeBuffer(buffer, 0, Float32Array.from(values));
-    return { buffer };
+  const upload = (values: Float64Array | Uint16Array<ArrayBuffer>): Binding => {
+    const halves = values instanceof Uint16Array;
+    const contents = halves ? values : Float32Array.from(values);
+    const buffer = createBuffer(contents.byteLength, STORAGE | COPY_SRC | COPY_DST);
+    device.queue.writeBuffer(buffer, 0, contents);
+    return { buffer, halves };
   };
   try {
     const unset = Object.entries(expected).map(([name, values]) => [name, values.map(() => NaN)] as const);
@@ -67,7 +71,7 @@ export async function solves<Variant>(
     program.replay(pass);
     pass.end();
     const results = Object.entries(expected).map(([name, values]) => {
-      const staging = createBuffer(values, MAP_READ | COPY_DST);
+      const staging = createBuffer(values.length * 4, MAP_READ | COPY_DST);
       encoder.copyBufferToBuffer(buffers[name].buffer, 0, staging, 0, staging.size);
       return { staging, values };
     });

@@ -1,8 +1,15 @@
 // The variants worth trying on a GPU, the table's first, each with the name it is remembered by.
 // Not here: which of them is fastest (search.ts).
+import type { Precision } from "../../../core/plan/memory.ts";
 import { attentionMemory, type AttentionVariant } from "../attention.ts";
 import type { Gpu } from "../device.ts";
-import type { MatmulVariant, Product } from "../matmul.ts";
+import {
+  subgroupMatrixMemory,
+  type MatmulVariant,
+  type Product,
+  type SubgroupMatrixVariant,
+} from "../matmul.ts";
+import { matrixShape } from "../subgroup-matrix.ts";
 import { tuningFor } from "../tuning.ts";
 
 export interface Candidate<Variant> {
@@ -24,7 +31,36 @@ const WORKGROUP_TILES: readonly MatmulVariant[] = [8, 16].flatMap((side) =>
   [4, 8].map((rows) => ({ kind: "tiled", rows, quads: 2, side }) as const),
 );
 
-export function matmulCandidates(gpu: Gpu, product: Product): Candidate<MatmulVariant>[] {
+/** Subgroups down and across a workgroup; rows and strips of columns that each makes. */
+const SUBGROUP_TILES = [
+  [2, 2, 32, 1],
+  [2, 2, 32, 2],
+  [2, 2, 64, 2],
+  [1, 2, 32, 1],
+] as const;
+
+/** Where the GPU has subgroup matrices, the tiles that fit its limits. */
+function subgroupMatrixVariants(gpu: Gpu): SubgroupMatrixVariant[] {
+  const matrix = matrixShape(gpu);
+  const { subgroupMaxSize: lanes } = gpu.info;
+  if (matrix === null || lanes === undefined) return [];
+  const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupStorageSize } = gpu.device.limits;
+  return SUBGROUP_TILES.map(
+    ([down, across, rows, strips]) =>
+      ({ kind: "subgroup-matrix", matrix, lanes, down, across, rows: rows / matrix.M, strips }) as const,
+  ).filter(
+    (variant) =>
+      variant.down * variant.across * lanes <= maxComputeInvocationsPerWorkgroup &&
+      subgroupMatrixMemory(variant) <= maxComputeWorkgroupStorageSize,
+  );
+}
+
+/** Subgroup matrices round what they multiply to f16: only a run in f16 may have them. */
+export function matmulCandidates(
+  gpu: Gpu,
+  product: Product,
+  precision: Precision,
+): Candidate<MatmulVariant>[] {
   const sharing = gpu.device.features.has("subgroups") ? [false, true] : [false];
   const inRegisters = sharing.flatMap((shares) =>
     REGISTER_TILES.map(
@@ -32,15 +68,24 @@ export function matmulCandidates(gpu: Gpu, product: Product): Candidate<MatmulVa
     ),
   );
   return named(
-    [tuningFor(gpu).matmul(product), ...WORKGROUP_TILES, ...inRegisters],
-    (variant) => `${product.layout} ${nameOfMatmul(variant)}`,
+    [
+      tuningFor(gpu).matmul(product),
+      ...(precision === "f16" ? subgroupMatrixVariants(gpu) : []),
+      ...WORKGROUP_TILES,
+      ...inRegisters,
+    ],
+    (variant) => `${precision} ${product.layout} ${nameOfMatmul(variant)}`,
   );
 }
 
 /** Values of each array of rows that an invocation can hope to keep in registers, when it has more than one row. */
 const ROW_VALUES = 128;
 
-export function attentionCandidates(gpu: Gpu, headWidth: number): Candidate<AttentionVariant>[] {
+export function attentionCandidates(
+  gpu: Gpu,
+  headWidth: number,
+  precision: Precision,
+): Candidate<AttentionVariant>[] {
   const { features, limits } = gpu.device;
   const variants: AttentionVariant[] = [1, 2, 4]
     .filter((rows) => rows === 1 || rows * headWidth <= ROW_VALUES)
@@ -50,12 +95,12 @@ export function attentionCandidates(gpu: Gpu, headWidth: number): Candidate<Atte
   const runnable = variants.filter(
     (variant) =>
       (variant.share !== "quad" || features.has("subgroups")) &&
-      attentionMemory(variant, headWidth) <= limits.maxComputeWorkgroupStorageSize,
+      attentionMemory(variant, headWidth, precision) <= limits.maxComputeWorkgroupStorageSize,
   );
   return named(
     [tuningFor(gpu).attention(headWidth), ...runnable],
     ({ rows, rowGroups, share }) =>
-      `attention ${headWidth}: ${rows} rows, ${4 * rowGroups} together, ${share}`,
+      `${precision} attention ${headWidth}: ${rows} rows, ${4 * rowGroups} together, ${share}`,
   );
 }
 

@@ -1,7 +1,7 @@
 // The contest of a class of matrix products.
 import { matmul as referenceProduct } from "../../../core/model/reference/matmul.ts";
 import { swiglu, swigluBackward } from "../../../core/model/reference/swiglu.ts";
-import { inFours } from "../../../core/plan/memory.ts";
+import { inFours, type Precision } from "../../../core/plan/memory.ts";
 import { Random } from "../../../core/random.ts";
 import { solves, type Problem } from "./attempt.ts";
 import { matmulCandidates, type Candidate } from "./candidates.ts";
@@ -10,7 +10,7 @@ import type { Gpu } from "../device.ts";
 import { canSplit, matmul, type MatmulVariant, type Product } from "../matmul.ts";
 import { multiply } from "../multiply.ts";
 import { sumParts } from "../operations.ts";
-import { columns, sideBySide, uniform } from "./sample-arrays.ts";
+import { columns, inHalves, sideBySide, uniform, uniformHalf } from "./sample-arrays.ts";
 import type { Contest } from "./search.ts";
 import { tuningFor } from "../tuning.ts";
 
@@ -18,11 +18,13 @@ type Layout = Product["layout"];
 
 /** Which variants compute what they should, each asked once a layout: all its classes run the same kernels. */
 export class ProductChecks {
+  readonly precision: Precision;
   readonly #gpu: Gpu;
   readonly #problems = new Map<Layout, Problem<MatmulVariant>>();
   readonly #checks = new Map<string, Promise<boolean>>();
 
-  constructor(gpu: Gpu) {
+  constructor(gpu: Gpu, precision: Precision) {
+    this.precision = precision;
     this.#gpu = gpu;
   }
 
@@ -34,7 +36,7 @@ export class ProductChecks {
   }
 
   #problem(layout: Layout): Problem<MatmulVariant> {
-    const problem = this.#problems.get(layout) ?? PROBLEMS[layout]();
+    const problem = this.#problems.get(layout) ?? PROBLEMS[layout](this.precision);
     this.#problems.set(layout, problem);
     return problem;
   }
@@ -44,7 +46,7 @@ export function openProductContest(
   gpu: Gpu,
   product: Product,
   checks: ProductChecks,
-  candidates: readonly Candidate<MatmulVariant>[] = matmulCandidates(gpu, product),
+  candidates: readonly Candidate<MatmulVariant>[] = matmulCandidates(gpu, product, checks.precision),
 ): Promise<Contest> {
   const table = tuningFor(gpu);
   return openContest(gpu, product, candidates, {
@@ -59,7 +61,8 @@ export function openProductContest(
     operations: (variant, size, { a, b, c, idle: { buffer } }) => {
       const tuning = { ...table, matmul: () => variant };
       const kind = size.layout === "tn" ? "accumulate" : "store";
-      return multiply(tuning, size, a, b, { kind, c }, { buffer, offset: 0, size: buffer.size });
+      const weights = isWeights(size.layout) ? { ...b, halves: checks.precision === "f16" } : b;
+      return multiply(tuning, size, a, weights, { kind, c }, { buffer, offset: 0, size: buffer.size });
     },
     multiplications: ({ M, N, K }) => M * N * K,
     halved,
@@ -87,16 +90,30 @@ const K = 44;
 /** Of K, where multiply.ts splits it. */
 const PARTS = 2;
 
+/** Whether B is weights: of a gradient by them both operands are activations. */
+const isWeights = (layout: Layout) => layout !== "tn";
+
+/** Values of A and B: in f16, such as it has, since a variant may round what it multiplies. */
+function operands(random: Random, precision: Precision, lengthA: number, lengthB: number) {
+  const values = precision === "f16" ? uniformHalf : uniform;
+  return [values(random, lengthA), values(random, lengthB)] as const;
+}
+
+/** Weights as products find them. */
+const stored = (weights: Float64Array, precision: Precision) =>
+  precision === "f16" ? inHalves(weights) : weights;
+
 /** The epilogues are those that block.ts and head.ts use with the layout. */
-const PROBLEMS: Readonly<Record<Layout, () => Problem<MatmulVariant>>> = {
-  nt() {
+const PROBLEMS: Readonly<Record<Layout, (precision: Precision) => Problem<MatmulVariant>>> = {
+  nt(precision) {
     const random = new Random(1);
-    const [a, b, residual] = [uniform(random, M * K), uniform(random, N * K), uniform(random, M * N)];
+    const [a, b] = operands(random, precision, M * K, N * K);
+    const residual = uniform(random, M * N);
     const c = referenceProduct(a, b, { M, N, K, transposeB: true });
     const [gate, up] = [columns(c, N, 0, N / 2), columns(c, N, N / 2, N)];
     const product: Product = { layout: "nt", M, N, K };
     return {
-      given: { a, b, residual },
+      given: { a, b: stored(b, precision), residual },
       expected: { c, sum: c.map((value, i) => value + residual[i]), hidden: c, act: swiglu(gate, up) },
       operations: (variant, { a, b, c, residual, sum, hidden, act }) => [
         matmul(variant, product, a, b, { kind: "store", c }),
@@ -105,15 +122,16 @@ const PROBLEMS: Readonly<Record<Layout, () => Problem<MatmulVariant>>> = {
       ],
     };
   },
-  nn() {
+  nn(precision) {
     const random = new Random(2);
-    const [a, b, hidden] = [uniform(random, M * K), uniform(random, K * N), uniform(random, M * 2 * N)];
+    const [a, b] = operands(random, precision, M * K, K * N);
+    const hidden = uniform(random, M * 2 * N);
     const c = referenceProduct(a, b, { M, N, K });
     const [gate, up] = [columns(hidden, 2 * N, 0, N), columns(hidden, 2 * N, N, 2 * N)];
     const { dGate, dUp } = swigluBackward(gate, up, c);
     const product: Product = { layout: "nn", M, N, K };
     return {
-      given: { a, b, hidden },
+      given: { a, b: stored(b, precision), hidden },
       expected: { c, dhidden: sideBySide([dGate, dUp], [N, N]), act: swiglu(gate, up) },
       operations: (variant, { a, b, c, hidden, dhidden, act }) => [
         matmul(variant, product, a, b, { kind: "store", c }),
@@ -126,9 +144,10 @@ const PROBLEMS: Readonly<Record<Layout, () => Problem<MatmulVariant>>> = {
       ],
     };
   },
-  tn() {
+  tn(precision) {
     const random = new Random(3);
-    const [a, b, before] = [uniform(random, K * M), uniform(random, K * N), uniform(random, M * N)];
+    const [a, b] = operands(random, precision, K * M, K * N);
+    const before = uniform(random, M * N);
     const sum = referenceProduct(a, b, { M, N, K, transposeA: true }).map((value, i) => value + before[i]);
     const padding = new Float64Array(K * (inFours(M) - M));
     const product: Product = { layout: "tn", M, N, K };

@@ -1,10 +1,20 @@
 // Arrays for checking kernels: random values, and matrices cut into columns and put side by side.
+import { floatToHalf } from "../../../core/formats/half.ts";
 import type { Random } from "../../../core/random.ts";
 
 /** In [-1, 1), each exact in f32: what a kernel and its reference can both start from. */
 export function uniform(random: Random, length: number): Float64Array {
   return Float64Array.from({ length }, () => Math.fround(random.unit() * 2 - 1));
 }
+
+/** In [-1, 1), each exact in f16. */
+export function uniformHalf(random: Random, length: number): Float64Array {
+  return Float64Array.from({ length }, () => (random.below(4096) - 2048) / 2048);
+}
+
+/** Bits of values that f16 has. */
+export const inHalves = (values: Float64Array): Uint16Array<ArrayBuffer> =>
+  Uint16Array.from(values, floatToHalf);
 
 /** Columns [from, to) of a matrix with `width` columns. */
 export function columns(matrix: Float64Array, width: number, from: number, to: number): Float64Array {

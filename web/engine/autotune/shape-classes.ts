@@ -1,7 +1,7 @@
 // The shape classes of a stage: what it multiplies and attends to, with sizes rounded so that what was measured
 // for one model serves others like it.
 import { headWidth, ownedSegment, ownedTensors, parameterSpace } from "../../../core/model/parameters.ts";
-import type { StageSpec } from "../../../core/plan/memory.ts";
+import type { Precision, StageSpec } from "../../../core/plan/memory.ts";
 import type { AttentionShape } from "../attention.ts";
 import type { Gpu } from "../device.ts";
 import type { Product } from "../matmul.ts";
@@ -24,23 +24,25 @@ export type ShapeClass =
 export function shapeClasses(gpu: Gpu, spec: StageSpec): ShapeClass[] {
   const classes = new Map<string, ShapeClass>();
   for (const product of productsOf(gpu, spec)) {
-    const key = productClass(product);
+    const key = productClass(product, spec.precision);
     const known = classes.get(key);
     const cost = product.M * product.N * product.K + (known?.cost ?? 0);
     classes.set(key, known ? { ...known, cost } : { kind: "product", key, product, cost });
   }
   const shape = attentionShape(spec);
   const cost = (spec.range.last - spec.range.first) * attentionMultiplications(shape);
-  classes.set(attentionClass(shape), { kind: "attention", key: attentionClass(shape), shape, cost });
+  const key = attentionClass(shape, spec.precision);
+  classes.set(key, { kind: "attention", key, shape, cost });
   return [...classes.values()].sort((a, b) => b.cost - a.cost);
 }
 
-export function productClass({ layout, M, N, K }: Product): string {
-  return `${layout} ${[M, N, K].map(rounded).join("x")}`;
+/** Of one precision: kernels differ. */
+export function productClass({ layout, M, N, K }: Product, precision: Precision): string {
+  return `${precision} ${layout} ${[M, N, K].map(rounded).join("x")}`;
 }
 
-export function attentionClass({ R, T, H, G, D }: AttentionShape): string {
-  return `attention ${D}: ${rounded(R)} rows of ${rounded(T)}, ${rounded(H)}/${rounded(G)} heads`;
+export function attentionClass({ R, T, H, G, D }: AttentionShape, precision: Precision): string {
+  return `${precision} attention ${D}: ${rounded(R)} rows of ${rounded(T)}, ${rounded(H)}/${rounded(G)} heads`;
 }
 
 /** Forward multiplies twice, backward five times; the causal mask hides half. */

@@ -38,10 +38,10 @@ export class StageMemory {
   }
 
   #measure(embed: boolean, head: boolean, blocks: number): { one: number; more: number } {
-    const { model, microbatch, recompute, weights, optimizer } = this.#config;
+    const { model, microbatch, recompute, precision, optimizer } = this.#config;
     const first = embed ? 0 : head ? model.layers - blocks : 1;
     const range = { first, last: first + blocks, embed, head };
-    const spec: StageSpec = { model, range, microbatch, slots: 1, recompute, weights, optimizer };
+    const spec: StageSpec = { model, range, microbatch, slots: 1, recompute, precision, optimizer };
     const one = stageBytes(spec);
     return { one, more: stageBytes({ ...spec, slots: 2 }) - one };
   }

@@ -8,6 +8,8 @@ import { chunkRows, stageBytes } from "../../core/plan/memory.ts";
 import { Random } from "../../core/random.ts";
 import { expectClose } from "../fixtures/arrays.ts";
 import { randomParameters, smallModel } from "../fixtures/models.ts";
+import { matrixShape } from "../../web/engine/subgroup-matrix.ts";
+import { tuningFor } from "../../web/engine/tuning.ts";
 import { gpu } from "./device.ts";
 import { filledStage, microbatchOf, optimizer, specOf } from "./stages.ts";
 
@@ -125,6 +127,33 @@ test("in f16: close to f32, and the masters stay f32; the same bits as f32 where
     expect(half).toEqual(single);
   }
 });
+
+const matrix = matrixShape(gpu);
+
+test.runIf(matrix !== null)(
+  "products by subgroup matrices: losses and gradients close to f32 (where the GPU has them)",
+  async () => {
+    const model = smallModel({ layers: 2, width: 32, hidden: 48, context: 9, tied: true });
+    const parameters = randomParameters(model, new Random(3));
+    const { inputs, targets } = microbatchOf(model, 2, new Random(4));
+    const lanes = gpu.info.subgroupMaxSize!;
+    const tile = { matrix: matrix!, lanes, down: 1, across: 2, rows: 1, strips: 1 };
+    const matrices = { ...tuningFor(gpu), matmul: () => ({ kind: "subgroup-matrix", ...tile }) as const };
+    const results = [];
+    for (const [precision, tuning] of [["f32"], ["f16", matrices]] as const) {
+      const stage = await filledStage(specOf(model, { microbatch: 2, precision }), parameters, gpu, tuning);
+      stage.zero();
+      stage.setTokens(0, inputs, targets);
+      stage.forward(0);
+      stage.backward(0);
+      results.push({ loss: await stage.lossSum(), gradient: await stage.gradient() });
+      stage.destroy();
+    }
+    const [single, half] = results;
+    expectClose([half.loss], [single.loss], { relative: 1e-3 });
+    expectClose(half.gradient, single.gradient, { relative: 5e-3 });
+  },
+);
 
 test("a vocabulary whose logits take more than one chunk of rows", async () => {
   const model = smallModel({ layers: 1, context: 67, vocab: 131_077, tied: true });

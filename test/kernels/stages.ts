@@ -5,6 +5,7 @@ import type { Random } from "../../core/random.ts";
 import type { Gpu } from "../../web/engine/device.ts";
 import type { StageSpec } from "../../core/plan/memory.ts";
 import { Stage } from "../../web/engine/stage.ts";
+import type { Tuning } from "../../web/engine/tuning.ts";
 import { IGNORE } from "../../core/data/batch.ts";
 import { randomTokens } from "../fixtures/models.ts";
 import { gpu } from "./device.ts";
@@ -27,8 +28,13 @@ export function specOf(
 }
 
 /** A stage that holds its share of `parameters`, the flat canonical space. */
-export async function filledStage(spec: StageSpec, parameters: Float64Array, on: Gpu = gpu): Promise<Stage> {
-  const stage = await Stage.create(on, spec);
+export async function filledStage(
+  spec: StageSpec,
+  parameters: Float64Array,
+  on: Gpu = gpu,
+  tuning?: Tuning,
+): Promise<Stage> {
+  const stage = await Stage.create(on, spec, tuning);
   const { start, end } = stage.segment;
   stage.write("parameters", Float32Array.from(parameters.subarray(start, end)), start);
   if (borrowsEmbedding(spec.model, spec.range)) {

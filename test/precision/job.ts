@@ -13,6 +13,8 @@ const pair = z.strictObject({ f32: z.number(), f16: z.number() });
 
 export const Report = z.strictObject({
   hasHalves: z.boolean(),
+  /** Variants of attention that are wrong with queries, keys and values in f16. */
+  wrongAttention: z.array(z.string()),
   /** Largest error of a product with a matrix in f16, relative to the largest result. */
   productError: z.number().min(0),
   /** Of the loss and the gradient of a model with a large vocabulary, relative. */

@@ -5,6 +5,7 @@ import { blockSeconds, fixedSeconds, loadOf, type Load } from "./cost.ts";
 import { candidatesOf, type Measured } from "./measured.ts";
 import type { SiteWorkers } from "./partition.ts";
 import type { Candidate } from "./pipelines.ts";
+import { blocksHeld } from "./plan-impossible.ts";
 import type { Plan } from "./plan.ts";
 import { StageMemory } from "./stage-memory.ts";
 
@@ -17,16 +18,20 @@ export interface LeftOut {
 export function leftOutOf(config: RunConfig, plan: Plan, sites: SiteWorkers, measured: Measured): LeftOut[] {
   const spare = new Set(plan.spare);
   const siteOf = [...sites].flatMap(([site, ids]) => ids.map((id) => [id, site] as const));
-  const candidates = new Map(
-    [...(candidatesOf(sites, measured)?.values() ?? [])].flat().map((one) => [one.id, one]),
-  );
-  const explain = explainer(config, plan, candidates);
+  const bySite = candidatesOf(sites, measured) ?? new Map<string, readonly Candidate[]>();
+  const candidates = new Map([...bySite.values()].flat().map((one) => [one.id, one]));
+  const explain = explainer(config, plan, bySite, candidates);
   return siteOf
     .filter(([worker]) => spare.has(worker))
     .map(([worker, site]) => ({ worker, site, why: explain(site, candidates.get(worker)) }));
 }
 
-function explainer(config: RunConfig, plan: Plan, candidates: ReadonlyMap<string, Candidate>) {
+function explainer(
+  config: RunConfig,
+  plan: Plan,
+  bySite: ReadonlyMap<string, readonly Candidate[]>,
+  candidates: ReadonlyMap<string, Candidate>,
+) {
   const load = loadOf(config);
   const memory = new StageMemory(config);
   const { layers } = config.model;
@@ -48,6 +53,14 @@ function explainer(config: RunConfig, plan: Plan, candidates: ReadonlyMap<string
   const enough = full
     ? `all ${load.microbatches} microbatches of a step have a pipeline of their own: a larger batch, or smaller microbatches, would use it`
     : "another stage or pipeline would add more waiting than it takes off work";
+  const whySite = (site: string): string => {
+    const workers = bySite.get(site)!;
+    const depth = config.stages === "auto" ? null : Math.min(config.stages, workers.length);
+    const { blocks } = blocksHeld({ workers, memory, load, depth });
+    return blocks < layers
+      ? `all workers of site ${site} together have memory for ${blocks} of the ${layers} blocks`
+      : `with site ${site}, exchanging between sites would take longer than its work saves`;
+  };
   return (site: string, candidate: Candidate | undefined): string => {
     if (!candidate)
       return `it is one more than the run has use for: ${full ? enough : "stages and microbatches are dealt out evenly without it"}`;
@@ -56,11 +69,7 @@ function explainer(config: RunConfig, plan: Plan, candidates: ReadonlyMap<string
       return `one block takes ${formatBytes(least)} of GPU memory, it has ${formatBytes(speed.memory)}`;
     }
     const limit = slowest.get(site);
-    if (limit === undefined) {
-      return full
-        ? enough
-        : `site ${site} as a whole is not of use: its workers cannot hold the model together, or exchanging gradients with it would take longer than it saves`;
-    }
+    if (limit === undefined) return full ? enough : whySite(site);
     if (stageSeconds(load, candidate, 1, false) > limit) {
       return `too slow: a single block takes it longer than any other worker of the site its whole stage, ${formatSeconds(limit)} a microbatch`;
     }

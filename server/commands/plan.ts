@@ -87,7 +87,9 @@ function inWords(run: PlannedRun, { plan, prediction, leftOut }: Planned): strin
     lines.push(`no worker needs more GPU memory than ${worker}: ${formatBytes(bytes)}`);
   }
   if (config.precision === "f16") {
-    lines.push("that is with copies in f16: a GPU without shader-f16 has none of them, and needs less");
+    lines.push(
+      "that is in f16: a GPU without shader-f16 does its stage in f32, with larger activations and no copy of the weights",
+    );
   }
   if (!prediction) {
     return [...lines, "no prediction: give at least one kind of worker its gflops in the cluster file"];

@@ -16,6 +16,8 @@ import { renderLinkResult } from "./link/markdown.ts";
 import { type LinkOptions, parseLinkOptions } from "./link/options.ts";
 import { LinkResult } from "./link/result.ts";
 import { comparePrecisions } from "../precision/command.ts";
+import { measurePlanner, PlanResult, renderPlanResult } from "./plan/measure.ts";
+import { parsePlanOptions, type PlanBenchOptions } from "./plan/options.ts";
 import { parseBenchOptions, type BenchOptions } from "./options.ts";
 import { pack, packFolder } from "./pack.ts";
 import { contenderVersions, packageVersion } from "./packages.ts";
@@ -30,6 +32,7 @@ try {
   if (words[0] === "pack") await pack(packFolder(words.slice(1)));
   else if (words[0] === "link") await benchLinks(parseLinkOptions(words.slice(1)));
   else if (words[0] === "precision") await comparePrecisions(words.slice(1));
+  else if (words[0] === "plan") await benchPlanner(parsePlanOptions(words.slice(1)));
   else await bench(parseBenchOptions(words));
   process.exit(EXIT.done);
 } catch (error) {
@@ -60,11 +63,22 @@ async function benchLinks(options: LinkOptions): Promise<void> {
   console.log(await format(renderLinkResult(result), { parser: "markdown" }));
 }
 
-async function keep(result: Result | LinkResult, name: string, out: string | null): Promise<void> {
+async function benchPlanner({ rounds, out }: PlanBenchOptions): Promise<void> {
+  const result = measurePlanner(rounds, say);
+  await keep(result, "plan", out);
+  console.log(await format(renderPlanResult(result), { parser: "markdown" }));
+}
+
+async function keep(
+  result: Result | LinkResult | PlanResult,
+  name: string,
+  out: string | null,
+): Promise<void> {
   await write(out ?? join(FOLDER, `${name}.json`), JSON.stringify(result), "json");
   if (out) return;
-  const { ofGpu, ofLinks } = await allResults();
-  await write(PAGE, [renderBenchmarks(ofGpu), ...ofLinks.map(renderLinkResult)].join("\n\n"), "markdown");
+  const { ofGpu, ofLinks, ofPlanner } = await allResults();
+  const others = [...ofLinks.map(renderLinkResult), ...ofPlanner.map(renderPlanResult)];
+  await write(PAGE, [renderBenchmarks(ofGpu), ...others].join("\n\n"), "markdown");
 }
 
 async function inNode({ job }: BenchOptions): Promise<{ runtime: string; report: Report }> {
@@ -94,15 +108,17 @@ function say(line: string): void {
 }
 
 /** Kernels before steps, and by place and adapter, as the files are named. */
-async function allResults(): Promise<{ ofGpu: Result[]; ofLinks: LinkResult[] }> {
+async function allResults(): Promise<{ ofGpu: Result[]; ofLinks: LinkResult[]; ofPlanner: PlanResult[] }> {
   const names = (await readdir(FOLDER)).filter((name) => name.endsWith(".json")).sort();
   const texts = await Promise.all(names.map((name) => readFile(join(FOLDER, name), "utf8")));
-  const results = texts.map((text) => z.union([Result, LinkResult]).parse(JSON.parse(text)));
-  const isOfLinks = (result: Result | LinkResult) => result.command === "link";
-  return {
-    ofGpu: results.filter((result): result is Result => !isOfLinks(result)),
-    ofLinks: results.filter((result): result is LinkResult => isOfLinks(result)),
-  };
+  const all = { ofGpu: [] as Result[], ofLinks: [] as LinkResult[], ofPlanner: [] as PlanResult[] };
+  for (const text of texts) {
+    const result = z.union([Result, LinkResult, PlanResult]).parse(JSON.parse(text));
+    if (result.command === "link") all.ofLinks.push(result);
+    else if (result.command === "plan") all.ofPlanner.push(result);
+    else all.ofGpu.push(result);
+  }
+  return all;
 }
 
 async function write(file: string, text: string, parser: "json" | "markdown"): Promise<void> {

@@ -7,7 +7,7 @@ import { CONTENDERS, type ContenderName } from "./names.ts";
 import type { Job } from "./job.ts";
 
 export const USAGE =
-  "npm run bench -- kernels|step|reduce|link [--browser chromium|firefox] [--node] [--gpu] [--repeats N] [--sizes N,N] [--model small|smollm2-135m] [--only NAME,NAME] [--out FILE.json]";
+  "npm run bench -- kernels|step|reduce|link|plan [--browser chromium|firefox] [--node] [--gpu] [--repeats N] [--sizes N,N] [--model small|smollm2-135m] [--only NAME,NAME] [--out FILE.json]";
 
 const COMMANDS = ["kernels", "step", "reduce"] as const;
 const BROWSERS = ["chromium", "firefox"] as const;

@@ -7,6 +7,8 @@ import { matmulFlops, stepFlops } from "../bench/flops.ts";
 import { productIsWrong } from "../bench/freivalds.ts";
 import { duration, renderBenchmarks } from "../bench/markdown.ts";
 import type { Result, Row } from "../bench/result.ts";
+import { mixedCluster } from "../bench/plan/clusters.ts";
+import { renderPlanResult } from "../bench/plan/measure.ts";
 import { median } from "../bench/statistics.ts";
 import { smallModel } from "../fixtures/models.ts";
 
@@ -128,4 +130,17 @@ test("that there are no figures of a GPU is said as long as it is so", () => {
   expect(renderBenchmarks([software, result(rows, { adapter: "nvidia hopper" })])).not.toContain(
     "no GPU was to be had",
   );
+});
+
+test("the planner's table has a line a size", () => {
+  const row = { workers: 1000, sites: 20, seconds: [1.5, 1, 2], clock: [3], placed: 300, replicas: 40 };
+  const where = { runtime: "Node 20", date: "2026-01-02", processor: "2 × a processor" };
+  expect(renderPlanResult({ command: "plan", ...where, rows: [row] })).toContain(
+    "| 1,000 | 20 | 1.50 s | 1.00 s–2.00 s | 3.00 s | 3 | 300 | 40 |",
+  );
+});
+
+test("a cluster to plan for is the same for the same seed", () => {
+  expect(mixedCluster(100, 5, 1)).toEqual(mixedCluster(100, 5, 1));
+  expect(mixedCluster(100, 5, 1)).not.toEqual(mixedCluster(100, 5, 2));
 });

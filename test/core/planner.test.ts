@@ -196,7 +196,7 @@ describe("planRun", () => {
     expect(leftOut.map(({ worker, why }) => `${worker}: ${why}`)).toEqual([
       expect.stringMatching(/^a-3: too slow: a single block takes it longer than/),
       expect.stringMatching(/^a-4: one block takes 1\.\d MB of GPU memory, it has 1\.2 MB$/),
-      expect.stringMatching(/^b-1: site b as a whole is not of use/),
+      expect.stringMatching(/^b-1: with site b, exchanging between sites would take longer/),
     ]);
   });
 

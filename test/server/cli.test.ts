@@ -59,27 +59,40 @@ test("plan shows who would hold what and the memory it takes; a bad cluster is o
     memory: Record<string, number>;
   };
   expect(memory["b-1"]).toBeGreaterThan(memory["a-1"]!);
-  write([{ name: "a", workers: [{ count: 2, gflops: 4, memory: "8 GB" }, { gflops: 0.001 }] }]);
-  const svg = join(folder, "step.svg");
-  const predicted = await tributary([...args, "--svg", svg]);
-  expect(predicted.stdout).toMatch(/^left out: a-3: too slow/m);
-  expect(predicted.stdout).toMatch(/^predicted: .* a step, [\d,]+ tokens\/s$/m);
-  expect(predicted.stdout).toMatch(/^upper bound: [\d,]+ tokens\/s, .* reaches \d+\.\d % of it$/m);
-  expect(predicted.stdout).toMatch(/^a-\d F+B+/m);
-  expect(readFileSync(svg, "utf8")).toMatch(/^<svg /);
-  const object: unknown = JSON.parse((await tributary([...args, "--json"])).stdout);
-  expect(object).toMatchObject({ spare: ["a-3"], prediction: { bound: expect.any(String) } });
-  write([{ name: "a", workers: [{ gflops: 1, memory: "1 MB" }] }]);
-  expect(await tributary(args)).toMatchObject({
-    code: 2,
-    stdout: "",
-    stderr: expect.stringMatching(/^tributary: the model does not fit: [^\n]+\n$/),
-  });
   write([{ name: "a", workers: 0 }]);
   const bad = await tributary(args);
   expect(bad).toMatchObject({ code: 2, stdout: "" });
   expect(bad.stderr).toMatch(/^tributary: .*cluster\.json: sites\.0\.workers: [^\n]+\n$/);
-});
+}, 90_000);
+
+test("plan predicts the speed, says who is left out and why, and draws a step", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "tributary-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const config = join(folder, "config.json");
+  writeFileSync(config, JSON.stringify(demo));
+  const svg = join(folder, "step.svg");
+  const planFor = (name: string, workers: unknown, ...options: string[]) => {
+    const cluster = join(folder, `${name}.json`);
+    writeFileSync(cluster, JSON.stringify({ sites: [{ name: "a", workers }] }));
+    return tributary(["plan", cluster, config, ...options]);
+  };
+  const mixed = [{ count: 2, gflops: 4, memory: "8 GB" }, { gflops: 0.001 }];
+  const [words, object, misfit] = await Promise.all([
+    planFor("mixed", mixed, "--svg", svg),
+    planFor("as-json", mixed, "--json"),
+    planFor("small", [{ gflops: 1, memory: "1 MB" }]),
+  ]);
+  expect(words.stdout).toMatch(/^left out: a-3: too slow/m);
+  expect(words.stdout).toMatch(/^predicted: .* a step, [\d,]+ tokens\/s$/m);
+  expect(words.stdout).toMatch(/^upper bound: [\d,]+ tokens\/s, .* reaches \d+\.\d % of it$/m);
+  expect(words.stdout).toMatch(/^a-\d F+B+/m);
+  expect(readFileSync(svg, "utf8")).toMatch(/^<svg /);
+  const printed = JSON.parse(object.stdout) as { spare: string[]; prediction: { bound: string } };
+  expect(printed.spare).toEqual(["a-3"]);
+  expect(printed.prediction.bound).toMatch(/^the work of a-/);
+  expect(misfit).toMatchObject({ code: 2, stdout: "" });
+  expect(misfit.stderr).toMatch(/^tributary: the model does not fit: [^\n]+\n$/);
+}, 90_000);
 
 test("a server that cannot start says why on one line", async () => {
   const folder = mkdtempSync(join(tmpdir(), "tributary-cli-"));

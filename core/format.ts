@@ -15,6 +15,12 @@ export function formatBytes(bytes: number): string {
   return `${value.toFixed(1)} ${BYTE_UNITS[unit]}`;
 }
 
+/** FLOP/s: 1234567890 -> "1.2 GFLOP/s", 45e12 -> "45 TFLOP/s" */
+export function formatFlops(perSecond: number): string {
+  const [unit, name] = perSecond < 999.5e9 ? [1e9, "GFLOP/s"] : [1e12, "TFLOP/s"];
+  return `${Number((perSecond / unit).toPrecision(2))} ${name}`;
+}
+
 /** 1234.6 -> "1,235" */
 export function formatCount(count: number): string {
   return Math.round(count).toLocaleString("en");

@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto";
 import { stat } from "node:fs/promises";
 import type { RunConfig } from "../core/model/config.ts";
 import { parameterSpace } from "../core/model/parameters.ts";
+import type { WorkerSpeed } from "../core/plan/speed.ts";
 import type { ClientMessage } from "../core/protocol/control.ts";
 import type { History, RunEvent, Snapshot, WorkerView } from "../core/protocol/events.ts";
 import type { Blobs } from "./blobs.ts";
@@ -28,11 +29,19 @@ export interface CoordinatorParts {
   readonly checkpoints: Checkpoints;
 }
 
+/** A newcomer's probe takes a second or two. */
+const PROBE_MS = 5_000;
+const TOGETHER_MS = 50;
+
 interface Member {
   readonly port: WorkerPort;
   paused: boolean;
   /** Workers whose link to this one goes through the relay. */
   readonly relayed: Set<string>;
+  /** The newest that it has said; null until it was measured. */
+  speed: WorkerSpeed | null;
+  /** Time on this machine's clock, ms. */
+  readonly joined: number;
 }
 
 export class RunCoordinator implements Coordinator {
@@ -43,13 +52,20 @@ export class RunCoordinator implements Coordinator {
   #events: RunEvent[] = [];
   #driving: Promise<void> = Promise.resolve();
   #crewChanged: (() => void) | null = null;
+  #reconsidering: NodeJS.Timeout | null = null;
 
   constructor(parts: CoordinatorParts) {
     this.#parts = parts;
   }
 
   join(port: WorkerPort): void {
-    this.#members.set(port.id, { port, paused: false, relayed: new Set() });
+    this.#members.set(port.id, {
+      port,
+      paused: false,
+      relayed: new Set(),
+      speed: null,
+      joined: performance.now(),
+    });
     this.#reportWorker(port, "joined");
     this.#changeCrew();
   }
@@ -65,6 +81,7 @@ export class RunCoordinator implements Coordinator {
   message(worker: string, message: ClientMessage): void {
     const member = this.#members.get(worker);
     if (!member) return;
+    if ("speed" in message) member.speed = message.speed ?? member.speed;
     if (message.type === "pause") {
       member.paused = message.paused;
       this.#reportWorker(member.port, message.paused ? "paused" : "resumed");
@@ -80,7 +97,13 @@ export class RunCoordinator implements Coordinator {
     } else if (message.type === "behind") {
       const { pace, share } = message;
       log.warn({ worker, pace, share }, "a worker's GPU is slower than its pace");
-      this.#reportWorker(member.port, `reaches ${(100 * share).toFixed(0)} % of its pace of ${pace} GFLOP/s`);
+      this.#reportWorker(
+        member.port,
+        `reaches ${Number((100 * share).toPrecision(2))} % of its pace of ${pace} GFLOP/s`,
+      );
+    } else if (message.type === "speed") {
+      this.#changeCrew();
+      this.#changed();
     } else if ("generation" in message) {
       this.#run?.deliver(worker, message);
     }
@@ -206,35 +229,67 @@ export class RunCoordinator implements Coordinator {
 
   /** Workers that may take part now, by site in order of their names. */
   #readyCrew(): Crew {
-    const ready = [...this.#members.values()].filter(({ paused }) => !paused).map(({ port }) => port);
+    const members = [...this.#members.values()].filter(({ paused }) => !paused);
+    const ready = members.map(({ port }) => port).sort(byJoinOrder);
     const sites = new Map<string, string[]>();
-    for (const { id, site } of ready.sort(byJoinOrder)) sites.set(site, [...(sites.get(site) ?? []), id]);
-    return { sites, ports: new Map(ready.map((port) => [port.id, port])), measured: NOTHING_MEASURED };
+    for (const { id, site } of ready) sites.set(site, [...(sites.get(site) ?? []), id]);
+    const workers = new Map(members.flatMap(({ port, speed }) => (speed ? [[port.id, speed] as const] : [])));
+    return {
+      sites,
+      ports: new Map(ready.map((port) => [port.id, port])),
+      measured: { ...NOTHING_MEASURED, workers },
+    };
   }
 
-  /** The same, once there is one. */
+  /** The same, once there is one, and newcomers have had the time to find out how fast they are. */
   async #someCrew(): Promise<Crew> {
     for (;;) {
       const crew = this.#readyCrew();
-      if (crew.ports.size > 0 || this.#run!.stopping) return crew;
-      await new Promise<void>((resolve) => (this.#crewChanged = resolve));
+      const probing = this.#probingUntil() - performance.now();
+      if (this.#run!.stopping || (crew.ports.size > 0 && probing <= 0)) return crew;
+      let late: NodeJS.Timeout | undefined;
+      await new Promise<void>((resolve) => {
+        this.#crewChanged = resolve;
+        if (crew.ports.size > 0) late = setTimeout(resolve, probing);
+      });
+      clearTimeout(late);
       this.#crewChanged = null;
     }
   }
 
-  /** Someone came, or paused, or came back. */
-  #changeCrew(): void {
-    this.#crewChanged?.();
-    if (this.#active) this.#run!.reconsider("members");
+  /** When the last of those that may take part is given up to say its speed before a run begins. */
+  #probingUntil(): number {
+    const silent = [...this.#members.values()].filter(({ paused, speed }) => !paused && !speed);
+    return Math.max(0, ...silent.map(({ joined }) => joined + PROBE_MS));
   }
 
-  #workerView({ port, paused, relayed }: Member): WorkerView {
+  /** Someone came, or paused, or came back, or has found out how fast it is. */
+  #changeCrew(): void {
+    this.#crewChanged?.();
+    // Many may come at once: they are planned for together.
+    this.#reconsidering ??= setTimeout(() => {
+      this.#reconsidering = null;
+      if (this.#active) this.#run!.reconsider("members");
+    }, TOGETHER_MS).unref();
+  }
+
+  #workerView({ port, paused, relayed, speed }: Member): WorkerView {
     const { id, site, name, gpu } = port;
     const run = this.#active ? this.#run : null;
     const holds = run?.plan ? describeHolding(run.config, run.plan, id) : "";
     const state = paused ? "paused" : !run ? "idle" : holds ? run.status : "spare";
     const { description, vendor, browser } = gpu;
-    return { id, site, name, gpu: description || vendor, browser, state, holds, relayed: [...relayed] };
+    return {
+      id,
+      site,
+      name,
+      gpu: description || vendor,
+      browser,
+      speed,
+      state,
+      holds,
+      relayed: [...relayed],
+    };
   }
 
   #reportWorker({ id, site }: WorkerPort, state: string): void {

@@ -186,6 +186,7 @@ export class Run {
       event: "plan",
       generation: this.#generation,
       lines: describePlanned(this.config, planned),
+      speeds: Object.fromEntries(crew.measured.workers),
     });
     this.#setStatus("preparing");
     await cohort.ask((worker) => this.#assignment(plan, worker), "prepared");

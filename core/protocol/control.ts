@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { RunConfig } from "../model/config.ts";
 import { Plan } from "../plan/plan.ts";
+import { WorkerSpeed } from "../plan/speed.ts";
 import { History, RunEvent, Snapshot } from "./events.ts";
 
 export const PROTOCOL_VERSION = 1;
@@ -86,6 +87,8 @@ export const ClientMessage = z.discriminatedUnion("type", [
     lossSum: z.number().nullable().optional(),
     tokens: index,
     times: Times,
+    /** As of this step; absent until one was measured. */
+    speed: WorkerSpeed.optional(),
     bytes: ByteCounts,
   }),
   z.strictObject({
@@ -111,6 +114,8 @@ export const ClientMessage = z.discriminatedUnion("type", [
   /** The worker cannot do what its assignment asks. `fatal`: no other assignment of this model would do. */
   z.strictObject({ type: z.literal("failed"), generation, message: text, fatal: z.boolean() }),
   z.strictObject({ type: z.literal("pause"), paused: z.boolean() }),
+  /** Measured before any training, some time after joining. */
+  z.strictObject({ type: z.literal("speed"), speed: WorkerSpeed }),
   /** The worker's GPU is slower than the pace it was told, GFLOP/s, of which it reaches this share. */
   z.strictObject({
     type: z.literal("behind"),

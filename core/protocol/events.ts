@@ -1,6 +1,7 @@
 // Events of a run, as `--json` prints them and viewers receive them, and what viewers see of workers and runs.
 import { z } from "zod";
 import { RunConfig } from "../model/config.ts";
+import { WorkerSpeed } from "../plan/speed.ts";
 
 const index = z.number().int().min(0);
 const loss = z.number().nullable();
@@ -64,8 +65,13 @@ export const RunEvent = z.discriminatedUnion("event", [
     parameters: index,
     url: z.string().optional(),
   }),
-  /** A new assignment: one line a worker. */
-  z.strictObject({ event: z.literal("plan"), generation: index, lines: z.array(z.string()) }),
+  /** A new assignment: one line a worker. `speeds`: what was known of each when it was made. */
+  z.strictObject({
+    event: z.literal("plan"),
+    generation: index,
+    lines: z.array(z.string()),
+    speeds: z.record(z.string(), WorkerSpeed).default({}),
+  }),
   z.strictObject({ event: z.literal("worker"), worker: z.string(), site: z.string(), state: z.string() }),
   z.strictObject({ event: z.literal("valid"), step: index, loss: z.number(), tokens: index }),
   z.strictObject({ event: z.literal("sample"), step: index, text: z.string() }),
@@ -93,6 +99,8 @@ export const WorkerView = z.strictObject({
   /** GPU, as people say it. */
   gpu: z.string(),
   browser: z.string(),
+  /** Null until it was measured. */
+  speed: WorkerSpeed.nullable(),
   /** "idle", "spare", "loading", "training", "paused": what the coordinator knows of it. */
   state: z.string(),
   /** Blocks it holds, "0-1 + embedding"; empty when none. */

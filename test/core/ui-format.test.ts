@@ -1,7 +1,7 @@
 // Numbers as the pages show them.
 import { describe, expect, test } from "vitest";
 import { byteRows } from "../../web/ui/byte-rows.ts";
-import { formatBytes, formatCount, formatDuration } from "../../core/format.ts";
+import { formatBytes, formatCount, formatDuration, formatFlops } from "../../core/format.ts";
 
 describe("formatBytes", () => {
   test.each([
@@ -48,3 +48,10 @@ describe("byteRows", () => {
     expect(byteRows({ novel: 1 }, {})).toEqual([{ purpose: "novel", site: 1, wide: 0 }]);
   });
 });
+
+test.each([
+  [1_234_567_890, "1.2 GFLOP/s"],
+  [57_000_000, "0.057 GFLOP/s"],
+  [998e9, "1000 GFLOP/s"],
+  [45.4e12, "45 TFLOP/s"],
+])("%d FLOP/s are %s", (perSecond, text) => expect(formatFlops(perSecond)).toBe(text));

@@ -80,11 +80,13 @@ describe("a run without trouble", () => {
   test("commits each step once, does what is due, and adds everything up", async () => {
     const run = makeRun({ checkpointEvery: 3, validEvery: 4, sampleEvery: 5 });
     addWorkers(run, ["a-1", "a-2", "b-1"]);
+    speeds.set("a-1", speedOf(2e9));
     await run.drive();
     expect(run.status).toBe("done");
     for (const id of workers.keys()) {
       expect(orders(id, "commit").map((order) => "step" in order && order.step)).toEqual([1, 2, 3, 4, 5, 6]);
     }
+    expect(of("plan")).toMatchObject([{ generation: 1, speeds: { "a-1": speedOf(2e9) } }]);
     expect(of("step").map(({ step, loss }) => [step, loss])).toEqual(
       [1, 2, 3, 4, 5, 6].map((step) => [step, 2]),
     );

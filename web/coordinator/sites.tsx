@@ -1,6 +1,6 @@
 // Sites and their workers.
 import type { WorkerView } from "../../core/protocol/events.ts";
-import { formatBytes } from "../../core/format.ts";
+import { formatBytes, formatFlops } from "../../core/format.ts";
 import { StateLabel } from "../ui/state-label.tsx";
 import { describeWorkerState } from "./describe-state.ts";
 import { JoinLink } from "./join-link.tsx";
@@ -42,7 +42,7 @@ function Site({ name, workers }: { readonly name: string; readonly workers: read
   );
 }
 
-function Worker({ id, name, gpu, browser, state, holds, relayed }: WorkerView) {
+function Worker({ id, name, gpu, browser, speed, state, holds, relayed }: WorkerView) {
   const tally = snapshot.value.run?.byWorker[id];
   return (
     <li>
@@ -55,6 +55,11 @@ function Worker({ id, name, gpu, browser, state, holds, relayed }: WorkerView) {
       </div>
       <div class="soft">
         {gpu}, <span class="whole">{browser}</span>
+        {speed && (
+          <>
+            , <span class="whole">{formatFlops(speed.block)}</span>
+          </>
+        )}
       </div>
       {holds && <div>{holds}</div>}
       {tally && (

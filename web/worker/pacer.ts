@@ -28,7 +28,7 @@ export class VirtualClock {
 /** Input that took longer to come was not there yet; what took less was only unpacked. */
 const WAITED_MS = 1;
 /** The GPU is judged by this much of its own time, twice: at first it still compiles. */
-const JUDGED_MS = 2000;
+const JUDGED_MS = 1000;
 const TOLERANCE = 1.05;
 
 export interface PacerOptions {

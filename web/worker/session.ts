@@ -1,6 +1,7 @@
 // The worker page's life: finds a GPU (in the training worker), joins the server, opens the links an assignment
 // needs, and carries frames between those links and the training worker.
 // Not here: what is shown (main.tsx and components), what is computed (trainer.ts).
+import { formatFlops } from "../../core/format.ts";
 import { positionOf, linksOf } from "../../core/plan/plan.ts";
 import {
   parseControl,
@@ -233,9 +234,14 @@ function fromTrainer(message: FromTrainer): void {
     });
   } else if (message.type === "needs") {
     update({ stageBytes: message.stageBytes });
+  } else if (message.type === "speed") {
+    note(`measured: ${formatFlops(message.speed.block)}`);
+    say(message);
   } else if (message.type === "behind") {
     const { share } = message;
-    note(`this GPU reaches only ${(100 * share).toFixed(0)} % of its pace of ${state.value.pace} GFLOP/s`);
+    note(
+      `this GPU reaches only ${Number((100 * share).toPrecision(2))} % of its pace of ${state.value.pace} GFLOP/s`,
+    );
     say({ type: "behind", pace: state.value.pace!, share });
   } else if (message.type === "tuning") {
     // A search goes on to its end, also when its generation has ended.

@@ -7,6 +7,7 @@ import { borrowsEmbedding, type StageRange } from "../../core/model/parameters.t
 import { positionOf, type Position, type Replica } from "../../core/plan/plan.ts";
 import { EMBEDDING_FRAGMENT } from "../../core/plan/rounds.ts";
 import { oneForwardOneBackward } from "../../core/plan/schedule.ts";
+import type { WorkerSpeed } from "../../core/plan/speed.ts";
 import { flopsOf, type StageWork, type Work } from "../../core/plan/work.ts";
 import type { Times, WorkerMessage } from "../../core/protocol/control.ts";
 import type { FrameKind } from "../../core/protocol/frame.ts";
@@ -18,6 +19,7 @@ import type { Channel, Place } from "./channel.ts";
 import type { Meter } from "./meter.ts";
 import type { OuterLoop } from "./outer-loop.ts";
 import type { Pacer } from "./pacer.ts";
+import type { SpeedEstimate } from "./speed-estimate.ts";
 
 export type Assignment = Extract<WorkerMessage, { type: "assign" }>;
 export type Order<T extends WorkerMessage["type"]> = Extract<WorkerMessage, { type: T }>;
@@ -40,6 +42,8 @@ export interface TrainerParts {
   readonly work: StageWork;
   /** Null where the worker is as fast as it can be. */
   readonly pacer: Pacer | null;
+  /** What is known of this worker's speed; every step but the first says more. */
+  readonly estimate: SpeedEstimate;
   /** Of strategy `rounds`. */
   readonly outerLoop: OuterLoop | null;
   /** Of strategy `sync`, where its codec needs error feedback. */
@@ -54,6 +58,8 @@ export class Trainer {
   /** Neighbours in the pipeline; the first has no previous one, the last no next. */
   readonly #previous: string | undefined;
   readonly #next: string | undefined;
+  /** Whether it has done a step: in the first one, much happens that happens only once. */
+  #stepped = false;
   /** Reads of a slot still on their way: a slot's staging buffer serves one read at a time. */
   readonly #reads: Promise<void>[];
 
@@ -73,6 +79,7 @@ export class Trainer {
     lossSum?: Sum;
     tokens: number;
     times: Times;
+    speed?: WorkerSpeed;
   }> {
     const { assignment, stage, range, tokens, meter } = this.#parts;
     const { config } = assignment;
@@ -105,7 +112,10 @@ export class Trainer {
     await this.#sumGradients(step);
     const sums = await stage.sums();
     const squaredNorm = finite(sums.squaredNorm);
-    const result = { squaredNorm, tokens: count, times: meter.take() };
+    const times = meter.take();
+    this.#learnSpeed(times);
+    const { speed } = this.#parts.estimate;
+    const result = { squaredNorm, tokens: count, times, ...(speed && { speed }) };
     return range.head ? { ...result, lossSum: finite(sums.lossSum) } : result;
   }
 
@@ -264,6 +274,20 @@ export class Trainer {
 
   #wait<T>(arrival: Promise<T>): Promise<T> {
     return this.#parts.pacer?.input(arrival) ?? arrival;
+  }
+
+  #learnSpeed({ passed, waited }: Times): void {
+    const { work, estimate } = this.#parts;
+    const { length } = this.#replica.microbatches;
+    if (this.#stepped) {
+      estimate.trained({
+        block: length * (work.forward.block + work.backward.block),
+        head: length * (work.forward.head + work.backward.head),
+        passes: 2 * length,
+        seconds: passed - waited,
+      });
+    }
+    this.#stepped = true;
   }
 
   /** After work was told to the GPU and before its results go out. */

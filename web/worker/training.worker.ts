@@ -16,6 +16,8 @@ import { GenerationEnded } from "./mailbox.ts";
 import { loadTrainer, type LoadedTrainer } from "./load-trainer.ts";
 import { Meter } from "./meter.ts";
 import { Pacer } from "./pacer.ts";
+import { probe } from "./probe.ts";
+import { SpeedEstimate } from "./speed-estimate.ts";
 import type { Assignment } from "./trainer.ts";
 import { tune } from "./tune.ts";
 import type { FromTrainer, ToTrainer, TrainerReport } from "./worker-messages.ts";
@@ -32,10 +34,14 @@ interface Generation {
 }
 
 let gpu: Gpu | null = null;
+/** Of this GPU. */
+let estimate: SpeedEstimate;
+let probing = false;
 /** Whether to search for faster kernels than the table's. */
 let searches = true;
 /** One for all that this worker computes; null where it is as fast as it can be. */
 let pacer: Pacer | null = null;
+let pace: number | null = null;
 let self = "";
 let blobs = new BlobClient("");
 let generation: Generation | null = null;
@@ -47,12 +53,13 @@ let lastOrderEnded = performance.now();
 addEventListener("message", ({ data }: MessageEvent<ToTrainer>) => {
   if (data.type === "start") {
     searches = data.tune;
-    const { pace } = data;
+    ({ pace } = data);
     if (pace) pacer = new Pacer({ pace, onBehind: (share) => post({ type: "behind", share }) });
     void start();
   } else if (data.type === "joined") {
     self = data.worker;
     blobs = new BlobClient(data.token);
+    void sayMeasured();
   } else if (data.type === "order") take(data.order);
   else if (data.type === "frame") deliver(data.from, data.frame);
   else endGeneration(data.reason);
@@ -70,6 +77,7 @@ async function start(): Promise<void> {
   try {
     const opened = await openGpu();
     gpu = opened;
+    estimate = new SpeedEstimate();
     // What WebGPU reports beside its results, such as a bind group that is not valid, makes the results worthless.
     opened.device.addEventListener("uncapturederror", ({ error }) => {
       fail(new Error(`the GPU reports: ${error.message}`), generation);
@@ -84,6 +92,19 @@ async function start(): Promise<void> {
     const { name, message } = error as Error;
     post({ type: "unsupported", title: name, advice: message });
   }
+}
+
+/** Tells the server how fast this worker is, if there is time to find out before it is given work. */
+async function sayMeasured(): Promise<void> {
+  const measured = estimate;
+  if (!measured.speed && !probing) {
+    probing = true;
+    // A device that is lost meanwhile is met elsewhere.
+    const rates = await probe(gpu!, pace, () => generation !== null).catch(() => null);
+    probing = false;
+    if (rates) measured.probed(rates);
+  }
+  if (measured === estimate && measured.speed) post({ type: "speed", speed: measured.speed });
 }
 
 function deliver(from: string, frame: ArrayBuffer): void {
@@ -169,7 +190,18 @@ async function load(current: Generation): Promise<void> {
     stage.destroy();
     return;
   }
-  current.loaded = await loadTrainer({ self, assignment, spec, stage, channel, meter, pacer, tokens, blobs });
+  current.loaded = await loadTrainer({
+    self,
+    assignment,
+    spec,
+    stage,
+    channel,
+    meter,
+    pacer,
+    estimate,
+    tokens,
+    blobs,
+  });
   current.stage = stage;
   // What comes before training is no step's time.
   meter.take();

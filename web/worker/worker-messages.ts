@@ -1,5 +1,6 @@
 // What the page and its dedicated training worker say to each other. Both are ours and built together, so these
 // are plain types: what came from outside was checked where it came in.
+import type { WorkerSpeed } from "../../core/plan/speed.ts";
 import type { ClientMessage, Gpu, WorkerMessage } from "../../core/protocol/control.ts";
 
 /** Messages of the training worker to the server lack the byte counts, which only the page's links know. */
@@ -43,6 +44,8 @@ export type FromTrainer =
   | { type: "needs"; stageBytes: number }
   /** A search for the fastest kernels began, or ended. */
   | { type: "tuning"; searching: boolean }
+  /** How fast this worker is, before it has trained. */
+  | { type: "speed"; speed: WorkerSpeed }
   /** The GPU cannot keep the pace it was told: it reaches this share. Once. */
   | { type: "behind"; share: number }
   | { type: "report"; report: TrainerReport }

@@ -1,0 +1,39 @@
+// What the coordinator keeps of workers without a run.
+import { expect, test } from "vitest";
+import { RunCoordinator, type CoordinatorParts } from "../../server/coordinator.ts";
+import { fakeWorker } from "./fake-workers.ts";
+
+const SPEED = { block: 2e9, head: 1e9, overhead: 0.001, memory: 1e9 };
+const READY = {
+  type: "ready",
+  generation: 1,
+  step: 1,
+  squaredNorm: 1,
+  tokens: 1,
+  times: { passed: 1, waited: 0, exchanging: 0, exposed: 0 },
+  bytes: { site: {}, wide: {} },
+} as const;
+
+test("the newest speed of each worker stands, until it leaves", () => {
+  const coordinator = new RunCoordinator({} as CoordinatorParts);
+  const speeds = () => coordinator.snapshot().workers.map(({ id, speed }) => [id, speed?.block ?? null]);
+  for (const id of ["a-1", "b-1"]) coordinator.join(fakeWorker(id, () => {}).port);
+  expect(speeds()).toEqual([
+    ["a-1", null],
+    ["b-1", null],
+  ]);
+  coordinator.message("a-1", { type: "speed", speed: SPEED });
+  coordinator.message("b-1", { ...READY, speed: { ...SPEED, block: 5e9 } });
+  expect(speeds()).toEqual([
+    ["a-1", 2e9],
+    ["b-1", 5e9],
+  ]);
+  coordinator.message("a-1", { ...READY, speed: { ...SPEED, block: 3e9 } });
+  coordinator.message("b-1", READY);
+  expect(speeds()).toEqual([
+    ["a-1", 3e9],
+    ["b-1", 5e9],
+  ]);
+  coordinator.leave("a-1", "it left");
+  expect(speeds()).toEqual([["b-1", 5e9]]);
+});

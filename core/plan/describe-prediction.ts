@@ -14,6 +14,12 @@ const PARTS: Readonly<Record<keyof StepParts, string>> = {
   exchange: "exchanging with other sites, as far as no work hides it",
 };
 
+/** More workers than this are not named one by one. */
+const MOST_NAMES = 4;
+
+/** A smaller share of a step is an error of sums. */
+const ROUNDING = 1e-6;
+
 /** A plan in force: one line a replica, who has no place and why, and how fast it ought to be. */
 export function describePlanned(config: RunConfig, { plan, prediction, leftOut }: Planned): string[] {
   const lines = [...describePlan(config, { ...plan, spare: [] }), ...describeLeftOut(leftOut)];
@@ -27,7 +33,7 @@ export function describePlanned(config: RunConfig, { plan, prediction, leftOut }
 export function describePrediction(prediction: Prediction, zeroBubble: number): string[] {
   const { stepSeconds, tokensPerSecond, parts, bound, upperBound, ratio, hidden } = prediction;
   const lines = (Object.keys(PARTS) as (keyof StepParts)[])
-    .filter((part) => parts[part] > 0)
+    .filter((part) => parts[part] > ROUNDING * stepSeconds)
     .map((part) => `  ${formatSeconds(parts[part])} ${PARTS[part]}`);
   if (hidden > 0)
     lines.push(`  (${formatSeconds(hidden)} of exchanges with other sites are hidden behind work)`);
@@ -43,17 +49,17 @@ export function describePrediction(prediction: Prediction, zeroBubble: number): 
   ];
 }
 
-/** One line a reason and site. */
+/** One line a reason. */
 export function describeLeftOut(leftOut: readonly LeftOut[]): string[] {
-  const groups = new Map<string, string[]>();
-  for (const { worker, site, why } of leftOut) {
-    const key = `${site}: ${why}`;
-    groups.set(key, [...(groups.get(key) ?? []), worker]);
+  const byReason = new Map<string, string[]>();
+  for (const { worker, why } of leftOut) {
+    const workers = byReason.get(why);
+    if (workers) workers.push(worker);
+    else byReason.set(why, [worker]);
   }
-  return [...groups].map(([key, workers]) => {
-    const why = key.slice(key.indexOf(": ") + 2);
+  return [...byReason].map(([why, workers]) => {
     const who =
-      workers.length > 4 ? `${workers.length} workers, ${workers[0]} the first` : workers.join(", ");
+      workers.length > MOST_NAMES ? `${workers.length} workers, ${workers[0]} the first` : workers.join(", ");
     return `left out: ${who}: ${why}`;
   });
 }

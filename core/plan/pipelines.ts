@@ -87,7 +87,7 @@ function roomsOf({ load, memory }: Surroundings, workers: readonly Candidate[]):
 /** What an order decides: who has the head, and, where memory is short, who has how many slots and the embedding. */
 function orders(surroundings: Surroundings, group: readonly Candidate[]): Candidate[][] {
   if (group.length > ALL_ORDERS || hasMemoryForAnyOrder(surroundings, group)) {
-    return group.filter(isFirstOfKind).map((last) => withLast(group, last));
+    return kindsOf(group).map((last) => withLast(group, last));
   }
   return permutations(group);
 }
@@ -102,15 +102,19 @@ function hasMemoryForAnyOrder({ memory, load }: Surroundings, group: readonly Ca
   );
 }
 
-const isFirstOfKind = ({ kind }: Candidate, i: number, all: readonly Candidate[]) =>
-  all.findIndex((other) => other.kind === kind) === i;
+/** One worker of each kind. */
+function kindsOf(group: readonly Candidate[]): Candidate[] {
+  const first = new Map<string, Candidate>();
+  for (const one of group) if (!first.has(one.kind)) first.set(one.kind, one);
+  return [...first.values()];
+}
 
 /** Of workers that are alike, the first in the group goes first. */
 function permutations(group: readonly Candidate[]): Candidate[][] {
   if (group.length === 0) return [[]];
-  return group
-    .filter(isFirstOfKind)
-    .flatMap((first) => permutations(group.filter((one) => one !== first)).map((rest) => [first, ...rest]));
+  return kindsOf(group).flatMap((first) =>
+    permutations(group.filter((one) => one !== first)).map((rest) => [first, ...rest]),
+  );
 }
 
 /** The more memory, the further in front: stages there have more microbatches under way. */
@@ -121,7 +125,7 @@ function withLast(group: readonly Candidate[], last: Candidate): Candidate[] {
 
 /** With the head on the worker that is best at it, or on the slowest, which has few blocks. */
 function likelyOrders(group: readonly Candidate[]): Candidate[][] {
-  const kinds = group.filter(isFirstOfKind);
+  const kinds = kindsOf(group);
   if (kinds.length <= MOST_LASTS) return kinds.map((last) => withLast(group, last));
   const best = kinds.reduce((a, b) => (b.speed.head > a.speed.head ? b : a));
   const slowest = kinds.reduce((a, b) => (b.speed.block < a.speed.block ? b : a));

@@ -11,6 +11,7 @@ import { PlanImpossible } from "../../core/plan/plan-impossible.ts";
 import { planRun, type Planned } from "../../core/plan/planner.ts";
 import { predictZeroBubble, timelineOf, type PlannedRun } from "../../core/plan/predict.ts";
 import { oneForwardOneBackward } from "../../core/plan/schedule.ts";
+import { endOf } from "../../core/plan/timeline.ts";
 import { zeroBubble } from "../../core/plan/zero-bubble.ts";
 import { leadReplicas, positionOf, type Plan, type Replica } from "../../core/plan/plan.ts";
 import type { RunConfig } from "../../core/model/config.ts";
@@ -20,6 +21,10 @@ import { readCluster, readConfig } from "../read-config.ts";
 
 /** Of a timeline as text. */
 const COLUMNS = 96;
+/** Microbatches that are drawn as text: of more, columns would have several operations. */
+const MOST_DRAWN = 12;
+/** And as SVG. */
+const MOST_BARS = 48;
 /** Of more workers than this only the largest need of memory is printed. */
 const MOST_LINES = 24;
 
@@ -112,25 +117,41 @@ function drawText(
   order: typeof oneForwardOneBackward | typeof zeroBubble,
   name: string,
 ): string[] {
-  const timeline = timelineOf(run, replica, order);
-  const seconds = Math.max(...timeline.map((ops) => ops.at(-1)!.end));
+  const drawn = firstOf(replica, MOST_DRAWN);
+  const timeline = timelineOf(run, drawn, order);
+  const seconds = endOf(timeline);
   const names = replica.stages.map(({ worker }) => worker);
   const widest = Math.max(...names.map(({ length }) => length));
   return [
-    `the slowest pipeline, ${name}, ${formatSeconds(seconds)}; F forward, B backward, . idle:`,
+    `the slowest pipeline, ${name}, ${drawnOf(drawn, replica)}, ${formatSeconds(seconds)}; F forward, B backward, . idle:`,
     ...timelineText(timeline, seconds, COLUMNS).map((line, i) => `${names[i]!.padEnd(widest)} ${line}`),
   ];
+}
+
+const firstOf = (replica: Replica, count: number): Replica => ({
+  ...replica,
+  microbatches: replica.microbatches.slice(0, count),
+});
+
+function drawnOf({ microbatches: drawn }: Replica, { microbatches: all }: Replica): string {
+  return drawn.length < all.length
+    ? `as if it had ${drawn.length} of its ${all.length} microbatches`
+    : "a step";
 }
 
 /** Each site's first pipeline. */
 async function drawSvg(file: string, run: PlannedRun, { plan, prediction }: Planned): Promise<void> {
   if (!prediction) throw new UserError("--svg needs speeds: give at least one kind of worker its gflops");
-  const pipelines = leadReplicas(plan).map((replica) => ({
-    title: `site ${replica.site}, its first pipeline: ${replica.microbatches.length} microbatches`,
-    names: replica.stages.map(({ worker }) => worker),
-    timeline: timelineOf(run, replica, oneForwardOneBackward),
-  }));
-  await writeFile(file, timelineSvg(pipelines, prediction.stepSeconds)).catch((error: Error) => {
+  const pipelines = leadReplicas(plan).map((replica) => {
+    const drawn = firstOf(replica, MOST_BARS);
+    return {
+      title: `site ${replica.site}, its first pipeline, ${drawnOf(drawn, replica)}`,
+      names: replica.stages.map(({ worker }) => worker),
+      timeline: timelineOf(run, drawn, oneForwardOneBackward),
+    };
+  });
+  const seconds = Math.max(...pipelines.map(({ timeline }) => endOf(timeline)));
+  await writeFile(file, timelineSvg(pipelines, seconds)).catch((error: Error) => {
     throw new UserError(`'${file}' cannot be written (${error.message}): give another file with --svg`);
   });
 }

@@ -28,7 +28,7 @@ const WorkerKind = z
     /** Of the GPU, for a stage; without it there is always enough. */
     memory: Size.optional(),
   })
-  .refine(({ count: _, gflops, ...rest }) => gflops !== undefined || Object.keys(rest).length === 0, {
+  .refine((kind) => kind.gflops !== undefined || Object.keys(kind).every((key) => key === "count"), {
     message: "give gflops too: headGflops, overheadMs and memory count only beside it",
     path: ["gflops"],
   });

@@ -37,7 +37,8 @@ export function improve(task: SiteTask, grouping: Grouping, seconds: number, mos
     best = value;
     return true;
   };
-  while (trials < mostTrials && someMove(groups, accept));
+  // Once trials are used up, nothing more is accepted.
+  while (someMove(groups, accept));
   return groupingOf(
     task,
     groups.flatMap(({ pipeline }) => (pipeline ? [[pipeline]] : [])),

@@ -17,7 +17,7 @@ export function zeroBubble(stage: number, stages: number, microbatches: number):
   let [forwards, weights] = [0, 0];
   const forward = () => ops.push({ kind: "forward", index: forwards++ });
   const weight = () => ops.push({ kind: "weights", index: weights++ });
-  while (forwards < warmup) forward();
+  for (let i = 0; i < warmup; i++) forward();
   for (let index = 0; index < microbatches; index++) {
     ops.push({ kind: "input", index });
     const held = forwards - weights;
@@ -29,6 +29,6 @@ export function zeroBubble(stage: number, stages: number, microbatches: number):
       weight();
     }
   }
-  while (weights < microbatches) weight();
+  for (let left = microbatches - weights; left > 0; left--) weight();
   return ops;
 }

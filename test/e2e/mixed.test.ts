@@ -34,7 +34,7 @@ test.skipIf(!findFirefox())(
 );
 
 test.skipIf(!findFirefox())(
-  "the list of workers names the browser; a worker that is closed leaves it (where Firefox is installed)",
+  "the list of workers names browsers and speeds; a worker that is closed leaves it (where Firefox is installed)",
   async () => {
     const server = await startServer({ port: 0, host: "localhost", data: scratchFolder(), tls: false });
     onTestFinished(() => server.close());
@@ -56,6 +56,9 @@ test.skipIf(!findFirefox())(
       { id: "a-1", browser: expect.stringMatching(/^Firefox \d+$/) },
       { id: "a-2", browser: expect.stringMatching(/^Chromium \d+$/) },
     ]);
+    // Each measures itself once it has joined.
+    const measured = () => workers().filter(({ speed }) => speed !== null && speed.block > 0);
+    await expect.poll(measured, { timeout: 120_000, interval: 200 }).toHaveLength(2);
     await firefox.close();
     await expect.poll(() => workers().map(({ id }) => id)).toEqual(["a-2"]);
   },

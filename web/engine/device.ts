@@ -58,7 +58,7 @@ export async function openGpu(gpu: GPU | undefined = globalThis.navigator?.gpu):
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) {
     throw new NoAdapter(
-      "The browser found no GPU it trusts. Update the graphics driver, look at the browser's GPU status page, or start Chromium with --enable-unsafe-webgpu.",
+      "The browser found no GPU it trusts. Update the graphics driver, look at the browser's GPU status page, start Chromium with --enable-unsafe-webgpu, or give Firefox a Vulkan driver (Debian: apt install mesa-vulkan-drivers).",
     );
   }
   const requiredFeatures = USED_FEATURES.filter((feature) => adapter.features.has(feature));

@@ -7,6 +7,7 @@ import { findBrowser, hasGpu } from "../browser.ts";
 import { openPage, type BrowserKind } from "../browsers.ts";
 import { EXIT, UserError } from "../errors.ts";
 import { findFirefox } from "../firefox.ts";
+import { interrupted } from "../interrupt.ts";
 
 interface Finding {
   readonly what: string;
@@ -24,6 +25,8 @@ export function register(cli: CAC): void {
 }
 
 async function doctor({ json = false }: { json?: boolean }): Promise<number> {
+  // Ends a browser that it has open as well.
+  void interrupted().then(() => process.exit(EXIT.interrupted));
   let healthy = true;
   for await (const finding of examine()) {
     healthy &&= finding.ok;

@@ -17,6 +17,7 @@ test("time passes at work or waiting, and each report begins anew", async () => 
   pass(3000);
   await meter.wait(sleep(500));
   meter.idle(0);
+  expect(meter.atWork).toBe(3);
   expect(meter.take()).toEqual({ passed: 3.5, waited: 0.5, exchanging: 0, exposed: 0 });
   pass(1000);
   meter.idle(250);

@@ -53,6 +53,11 @@ export class Meter {
     this.#waited += milliseconds;
   }
 
+  /** Seconds not waited since the times were last taken. */
+  get atWork(): number {
+    return (this.#now() - this.#began - this.#waited) / 1000;
+  }
+
   /** The times since the last call. */
   take(): Times {
     const now = this.#now();

@@ -85,6 +85,8 @@ export class Trainer {
     const { config } = assignment;
     const { microbatches, stages } = this.#replica;
     this.#parts.pacer?.begin();
+    // Validation, samples and checkpoints may have come since the last step.
+    const atWorkBefore = meter.atWork;
     stage.zero();
     let count = 0;
     for (const op of oneForwardOneBackward(this.#position.stage, stages.length, microbatches.length)) {
@@ -112,8 +114,8 @@ export class Trainer {
     await this.#sumGradients(step);
     const sums = await stage.sums();
     const squaredNorm = finite(sums.squaredNorm);
+    this.#learnSpeed(meter.atWork - atWorkBefore);
     const times = meter.take();
-    this.#learnSpeed(times);
     const { speed } = this.#parts.estimate;
     const result = { squaredNorm, tokens: count, times, ...(speed && { speed }) };
     return range.head ? { ...result, lossSum: finite(sums.lossSum) } : result;
@@ -276,7 +278,7 @@ export class Trainer {
     return this.#parts.pacer?.input(arrival) ?? arrival;
   }
 
-  #learnSpeed({ passed, waited }: Times): void {
+  #learnSpeed(seconds: number): void {
     const { work, estimate } = this.#parts;
     const { length } = this.#replica.microbatches;
     if (this.#stepped) {
@@ -284,7 +286,7 @@ export class Trainer {
         block: length * (work.forward.block + work.backward.block),
         head: length * (work.forward.head + work.backward.head),
         passes: 2 * length,
-        seconds: passed - waited,
+        seconds,
       });
     }
     this.#stepped = true;

@@ -1,6 +1,7 @@
 // Chromium and Firefox in one run: two adapters, two shader compilers, two WebRTC stacks; the losses of one device.
 import { expect, onTestFinished, test } from "vitest";
 import type { RunConfig } from "../../core/model/config.ts";
+import type { RunEvent } from "../../core/protocol/events.ts";
 import { startServer } from "../../server/app.ts";
 import type { BrowserKind } from "../../server/browsers.ts";
 import { findFirefox } from "../../server/firefox.ts";
@@ -14,24 +15,27 @@ const base = tinyConfig({ steps: STEPS });
 const config: RunConfig = { ...base, data: { ...base.data, valid: 0.001 } };
 const data = dataFolder();
 
-test.skipIf(!findFirefox())(
-  "sites of a browser each, and a pipeline of both, lose as one device does (where Firefox is installed)",
-  async () => {
-    const alone = eventsOf(await localRun(config, "a:1", data), "step").map(({ loss }) => loss);
-    for (const sites of ["a:1:chromium,b:1:firefox", "a:1:firefox,a:1:chromium"]) {
-      const events = await localRun(config, sites, data);
-      const losses = eventsOf(events, "step").map(({ loss }) => loss);
-      expect(losses, sites).toHaveLength(STEPS);
-      const differences = losses.map((loss, i) => Math.abs(loss - alone[i]!) / alone[i]!);
-      expect(Math.max(...differences), sites).toBeLessThan(1e-4);
-      // Straight from page to page, at the first attempt.
-      expect(eventsOf(events, "worker").filter(({ state }) => /server/.test(state))).toEqual([]);
-      const [done] = eventsOf(events, "done");
-      expect(done, sites).toMatchObject({ stepsRetried: 0, workersLost: 0 });
-      expect(sites.includes("b:") ? done!.wideBytes : done!.siteBytes).toBeGreaterThan(0);
-    }
-  },
-);
+let alone: readonly number[] = [];
+
+test.skipIf(!findFirefox())("one device, to compare with (where Firefox is installed)", async () => {
+  alone = lossesOf(await localRun(config, "a:1", data));
+  expect(alone).toHaveLength(STEPS);
+});
+
+test.skipIf(!findFirefox()).each([
+  { what: "two sites", sites: "a:1:chromium,b:1:firefox", link: "wideBytes" },
+  { what: "one pipeline", sites: "a:1:firefox,a:1:chromium", link: "siteBytes" },
+] as const)("$what of Chromium and Firefox (where it is installed)", async ({ sites, link }) => {
+  const events = await localRun(config, sites, data);
+  const differences = lossesOf(events).map((loss, i) => Math.abs(loss - alone[i]!) / alone[i]!);
+  expect(differences).toHaveLength(STEPS);
+  expect(Math.max(...differences)).toBeLessThan(1e-4);
+  // Straight from page to page, at the first attempt.
+  expect(eventsOf(events, "worker").filter(({ state }) => /server/.test(state))).toEqual([]);
+  const [done] = eventsOf(events, "done");
+  expect(done).toMatchObject({ stepsRetried: 0, workersLost: 0 });
+  expect(done![link]).toBeGreaterThan(0);
+});
 
 test.skipIf(!findFirefox())(
   "the list of workers names browsers and speeds; a worker that is closed leaves it (where Firefox is installed)",
@@ -63,3 +67,7 @@ test.skipIf(!findFirefox())(
     await expect.poll(() => workers().map(({ id }) => id)).toEqual(["a-2"]);
   },
 );
+
+function lossesOf(events: readonly RunEvent[]): number[] {
+  return eventsOf(events, "step").map(({ loss }) => loss);
+}

@@ -13,7 +13,7 @@ import { EXPORTED_FILES, type Checkpoint, type Checkpoints, type ExportedFile } 
 import type { Coordinator, CoordinatorUpdate, WorkerPort } from "./coordinator-port.ts";
 import { loadCorpus } from "./corpus.ts";
 import { describeHolding } from "../core/plan/describe.ts";
-import { NOTHING_MEASURED } from "../core/plan/measured.ts";
+import { USUAL_SITE_LINK } from "../core/plan/measured.ts";
 import { linksOf } from "../core/plan/plan.ts";
 import { UserError } from "./errors.ts";
 import { log } from "./log.ts";
@@ -52,7 +52,7 @@ export class RunCoordinator implements Coordinator {
   #events: RunEvent[] = [];
   #driving: Promise<void> = Promise.resolve();
   #crewChanged: (() => void) | null = null;
-  #reconsidering: NodeJS.Timeout | null = null;
+  #reconsidering: NodeJS.Timeout | undefined;
 
   constructor(parts: CoordinatorParts) {
     this.#parts = parts;
@@ -237,7 +237,12 @@ export class RunCoordinator implements Coordinator {
     return {
       sites,
       ports: new Map(ready.map((port) => [port.id, port])),
-      measured: { ...NOTHING_MEASURED, workers },
+      measured: {
+        workers,
+        siteLinks: new Map([...sites.keys()].map((site) => [site, USUAL_SITE_LINK])),
+        // Taken for fast: a site that people have joined is not to be left out for what nobody has measured.
+        wideLinks: new Map(),
+      },
     };
   }
 
@@ -267,8 +272,8 @@ export class RunCoordinator implements Coordinator {
   #changeCrew(): void {
     this.#crewChanged?.();
     // Many may come at once: they are planned for together.
-    this.#reconsidering ??= setTimeout(() => {
-      this.#reconsidering = null;
+    clearTimeout(this.#reconsidering);
+    this.#reconsidering = setTimeout(() => {
       if (this.#active) this.#run!.reconsider("members");
     }, TOGETHER_MS).unref();
   }

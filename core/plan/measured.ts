@@ -19,6 +19,9 @@ export const NOTHING_MEASURED: Measured = {
   wideLinks: new Map(),
 };
 
+/** What a data channel between two browsers carries on one machine or a fast local network: `npm run bench -- link`. */
+export const USUAL_SITE_LINK: LinkSpeed = { bytesPerSecond: 15e6, delay: 0.001 };
+
 /** A link that costs nothing: what one counts as whose speed is not known. */
 export const FREE_LINK: LinkSpeed = { bytesPerSecond: Infinity, delay: 0 };
 

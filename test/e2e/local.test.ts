@@ -18,6 +18,7 @@ test("a run on two sites: bytes as needed; the exported model gives the run's va
     batch: 8,
     microbatch: 2,
     steps: 10,
+    stages: 2,
     data: { ...base.data, valid: 0.003 },
   });
   const events = await localRun(config, "a:2,b:2", data);

@@ -10,7 +10,7 @@ import { tinyConfig } from "../fixtures/configs.ts";
 import { dataFolder, eventsOf, localRun, scratchFolder } from "./command.ts";
 
 const STEPS = 6;
-const base = tinyConfig({ steps: STEPS });
+const base = tinyConfig({ steps: STEPS, stages: 2 });
 // Little to validate: each window of a pipeline is a round trip.
 const config: RunConfig = { ...base, data: { ...base.data, valid: 0.001 } };
 const data = dataFolder();

@@ -19,14 +19,14 @@ describe.each([
   {
     tied: false,
     others: [
-      { sites: "a:2", stages: "auto" },
+      { sites: "a:2", stages: 2 },
       { sites: "a:1,b:1", stages: "auto" },
-      { sites: "a:3,b:2", stages: "auto" },
+      { sites: "a:3,b:2", stages: 3 },
       // Two replicas inside the site, and a spare worker.
       { sites: "a:5", stages: 2 },
     ] as const,
   },
-  { tied: true, others: [{ sites: "a:2,b:1", stages: "auto" }] as const },
+  { tied: true, others: [{ sites: "a:2,b:1", stages: 2 }] as const },
 ])("20 steps, embeddings tied: $tied", ({ tied, others }) => {
   const config = tinyConfig({ model: { ...tinyConfig().model, tied } });
 
@@ -45,6 +45,7 @@ test("activations in int8, and gradients between sites in int8, take a quarter o
   const run = async (codec: RunConfig["activations"]) => {
     const compressed: RunConfig = {
       ...config,
+      stages: 2,
       activations: codec,
       strategy: { kind: "sync", gradients: codec },
     };

@@ -12,6 +12,7 @@ test("a pipeline and a single worker, tied embeddings: the loss falls, and littl
   const config = tinyConfig({
     model: { ...tinyConfig().model, tied: true },
     steps: 32,
+    stages: 2,
     validEvery: 16,
     strategy,
   });

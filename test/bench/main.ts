@@ -18,6 +18,9 @@ import { LinkResult } from "./link/result.ts";
 import { comparePrecisions } from "../precision/command.ts";
 import { measurePlanner, PlanResult, renderPlanResult } from "./plan/measure.ts";
 import { parsePlanOptions, type PlanBenchOptions } from "./plan/options.ts";
+import { measurePaced } from "./paced/measure.ts";
+import { parsePacedOptions, type PacedOptions } from "./paced/options.ts";
+import { PacedResult, renderPacedResult } from "./paced/result.ts";
 import { parseBenchOptions, type BenchOptions } from "./options.ts";
 import { pack, packFolder } from "./pack.ts";
 import { contenderVersions, packageVersion } from "./packages.ts";
@@ -32,6 +35,7 @@ try {
   if (words[0] === "pack") await pack(packFolder(words.slice(1)));
   else if (words[0] === "link") await benchLinks(parseLinkOptions(words.slice(1)));
   else if (words[0] === "precision") await comparePrecisions(words.slice(1));
+  else if (words[0] === "paced") await benchPaced(parsePacedOptions(words.slice(1)));
   else if (words[0] === "plan") await benchPlanner(parsePlanOptions(words.slice(1)));
   else await bench(parseBenchOptions(words));
   process.exit(EXIT.done);
@@ -69,15 +73,20 @@ async function benchPlanner({ rounds, out }: PlanBenchOptions): Promise<void> {
   console.log(await format(renderPlanResult(result), { parser: "markdown" }));
 }
 
+async function benchPaced({ steps, out }: PacedOptions): Promise<void> {
+  const result = await measurePaced(steps, say);
+  await keep(result, "paced", out);
+  console.log(await format(renderPacedResult(result), { parser: "markdown" }));
+}
+
 async function keep(
-  result: Result | LinkResult | PlanResult,
+  result: Result | LinkResult | PlanResult | PacedResult,
   name: string,
   out: string | null,
 ): Promise<void> {
   await write(out ?? join(FOLDER, `${name}.json`), JSON.stringify(result), "json");
   if (out) return;
-  const { ofGpu, ofLinks, ofPlanner } = await allResults();
-  const others = [...ofLinks.map(renderLinkResult), ...ofPlanner.map(renderPlanResult)];
+  const { ofGpu, others } = await allResults();
   await write(PAGE, [renderBenchmarks(ofGpu), ...others].join("\n\n"), "markdown");
 }
 
@@ -108,14 +117,15 @@ function say(line: string): void {
 }
 
 /** Kernels before steps, and by place and adapter, as the files are named. */
-async function allResults(): Promise<{ ofGpu: Result[]; ofLinks: LinkResult[]; ofPlanner: PlanResult[] }> {
+async function allResults(): Promise<{ ofGpu: Result[]; others: string[] }> {
   const names = (await readdir(FOLDER)).filter((name) => name.endsWith(".json")).sort();
   const texts = await Promise.all(names.map((name) => readFile(join(FOLDER, name), "utf8")));
-  const all = { ofGpu: [] as Result[], ofLinks: [] as LinkResult[], ofPlanner: [] as PlanResult[] };
+  const all = { ofGpu: [] as Result[], others: [] as string[] };
   for (const text of texts) {
-    const result = z.union([Result, LinkResult, PlanResult]).parse(JSON.parse(text));
-    if (result.command === "link") all.ofLinks.push(result);
-    else if (result.command === "plan") all.ofPlanner.push(result);
+    const result = z.union([Result, LinkResult, PlanResult, PacedResult]).parse(JSON.parse(text));
+    if (result.command === "link") all.others.push(renderLinkResult(result));
+    else if (result.command === "plan") all.others.push(renderPlanResult(result));
+    else if (result.command === "paced") all.others.push(renderPacedResult(result));
     else all.ofGpu.push(result);
   }
   return all;

@@ -137,3 +137,12 @@ test("the stages of a replica do the work of the whole model, backward twice the
   expect(sum("evaluate")).toBe(forward);
   expect(sum("forward") + sum("backward")).toBe(3 * forward);
 });
+
+test("a new pace counts from then on", async () => {
+  const { pacer, pass, now } = paced(1);
+  await pacer.spend(100 * MEGA, pass(0));
+  expect(now()).toBeCloseTo(START + 100, 1);
+  pacer.pace = 0.25;
+  await pacer.spend(100 * MEGA, pass(0));
+  expect(now()).toBeCloseTo(START + 500, 1);
+});

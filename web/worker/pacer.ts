@@ -4,13 +4,18 @@
 
 /** A device that does one thing after the other at a fixed speed. Times in ms. */
 export class VirtualClock {
-  readonly #flopsPerMs: number;
+  #flopsPerMs: number;
   /** When it is through with all it was given. */
   #free: number;
 
   constructor(flopsPerSecond: number, start: number) {
     this.#flopsPerMs = flopsPerSecond / 1000;
     this.#free = start;
+  }
+
+  /** From now on. */
+  set flopsPerSecond(speed: number) {
+    this.#flopsPerMs = speed / 1000;
   }
 
   /** What comes next could not be begun before. */
@@ -43,7 +48,7 @@ export interface PacerOptions {
 
 export class Pacer {
   readonly #clock: VirtualClock;
-  readonly #flopsPerMs: number;
+  #flopsPerMs: number;
   readonly #onBehind: (share: number) => void;
   readonly #now: () => number;
   readonly #sleep: (ms: number) => Promise<void>;
@@ -59,6 +64,12 @@ export class Pacer {
     this.#onBehind = onBehind;
     this.#now = now;
     this.#sleep = sleep;
+  }
+
+  /** GFLOP/s, from now on. */
+  set pace(pace: number) {
+    this.#clock.flopsPerSecond = pace * 1e9;
+    this.#flopsPerMs = pace * 1e6;
   }
 
   /** There was nothing to do until now. */

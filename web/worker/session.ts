@@ -59,7 +59,7 @@ export function startSession(): void {
   }
   const query = new URLSearchParams(location.search);
   const pace = query.has("pace") ? Number(query.get("pace")) : null;
-  if (pace !== null && !(pace > 0 && Number.isFinite(pace))) {
+  if (pace !== null && !isPace(pace)) {
     unsupported(
       `'${query.get("pace")}' is no pace`,
       "Give a number of GFLOP/s above 0 as pace in this page's address, or leave it out.",
@@ -68,6 +68,17 @@ export function startSession(): void {
   }
   update({ pace });
   toTrainer({ type: "start", tune: query.get("tune") !== "off", pace });
+}
+
+const isPace = (pace: number): boolean => pace > 0 && Number.isFinite(pace);
+
+/** A new pace, GFLOP/s, where the worker has one; what is no pace changes nothing. */
+export function changePace(pace: number): void {
+  if (isPace(pace)) {
+    update({ pace });
+    toTrainer({ type: "pace", pace });
+    note(`slowed to ${pace} GFLOP/s`);
+  } else note("a pace is a number of GFLOP/s above 0");
 }
 
 /** Joins `site`; `name` is what people call this machine. */

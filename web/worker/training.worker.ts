@@ -56,6 +56,9 @@ addEventListener("message", ({ data }: MessageEvent<ToTrainer>) => {
     ({ pace } = data);
     if (pace) pacer = new Pacer({ pace, onBehind: (share) => post({ type: "behind", share }) });
     void start();
+  } else if (data.type === "pace") {
+    ({ pace } = data);
+    pacer!.pace = pace;
   } else if (data.type === "joined") {
     self = data.worker;
     blobs = new BlobClient(data.token);

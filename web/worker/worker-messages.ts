@@ -29,6 +29,8 @@ export type ToTrainer =
    * no faster than this, GFLOP/s.
    */
   | { type: "start"; tune: boolean; pace: number | null }
+  /** A new pace, where there was one from the start. */
+  | { type: "pace"; pace: number }
   | { type: "joined"; worker: string; token: string }
   | { type: "order"; order: Extract<WorkerMessage, { generation: number }> }
   | { type: "frame"; from: string; frame: ArrayBuffer }

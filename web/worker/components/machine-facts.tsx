@@ -1,5 +1,6 @@
 // This machine: its GPU and its place.
 import { formatBytes } from "../../../core/format.ts";
+import { changePace } from "../session.ts";
 import { state } from "../state.ts";
 
 export function MachineFacts() {
@@ -11,7 +12,6 @@ export function MachineFacts() {
         ["Largest buffer", formatBytes(gpu.maxBufferSize)],
       ]
     : [];
-  if (pace !== null) facts.push(["Slowed to", `${pace} GFLOP/s`]);
   if (worker) facts.push(["Site", site], ["Name", name], ["Worker", worker]);
   if (facts.length === 0) return null;
   return (
@@ -24,6 +24,23 @@ export function MachineFacts() {
             <dd>{value}</dd>
           </>
         ))}
+        {pace !== null && (
+          <>
+            <dt>
+              <label for="pace">Slowed to, GFLOP/s</label>
+            </dt>
+            <dd>
+              <input
+                id="pace"
+                type="number"
+                min="0"
+                step="any"
+                value={pace}
+                onChange={({ currentTarget }) => changePace(currentTarget.valueAsNumber)}
+              />
+            </dd>
+          </>
+        )}
       </dl>
     </section>
   );

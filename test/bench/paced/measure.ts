@@ -1,0 +1,203 @@
+// `npm run bench -- paced`: what clusters of unequal devices reach of what each of them reaches alone, over real links.
+// Each cluster trains as it is planned by measured speeds, and once more dealt out evenly; and each pace alone. Then the
+// fastest worker of the first cluster is slowed to a quarter in the middle of a run.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { RunConfig } from "../../../core/model/config.ts";
+import { NOTHING_MEASURED, USUAL_SITE_LINK } from "../../../core/plan/measured.ts";
+import { planRun } from "../../../core/plan/planner.ts";
+import type { WorkerSpeed } from "../../../core/plan/speed.ts";
+import type { RunEvent } from "../../../core/protocol/events.ts";
+import { startServer, type RunningServer } from "../../../server/app.ts";
+import { openPage } from "../../../server/browsers.ts";
+import { UserError } from "../../../server/errors.ts";
+import { joinSite } from "../../../server/headless.ts";
+import type { HeadlessPage } from "../../../server/headless-page.ts";
+import { describeMachine } from "../machine.ts";
+import { median } from "../statistics.ts";
+import { CLUSTERS, pacedRun, type PacedCluster, type PacedWorker } from "./clusters.ts";
+import type { PacedResult } from "./result.ts";
+
+/** Not counted: the first steps compile and settle. */
+const SETTLING = 5;
+const ALONE_STEPS = 3;
+const EVEN_STEPS = 15;
+/** Steps before a worker is slowed, and after. */
+const BEFORE = 20;
+const AFTER = 40;
+
+type Say = (line: string) => void;
+
+export async function measurePaced(steps: number, say: Say): Promise<PacedResult> {
+  const paces = [...new Set(CLUSTERS.flatMap(({ workers }) => workers.map(({ pace }) => pace)))];
+  const alone = new Map<number, number>();
+  for (const pace of paces) {
+    const worker = { site: "a", browser: "chromium", pace } as const;
+    const { seconds } = await train([worker], pacedRun(ALONE_STEPS + 2), 2);
+    alone.set(pace, tokensOf(pacedRun(1)) / median(seconds));
+    say(`alone at ${pace} GFLOP/s: ${alone.get(pace)!.toFixed(1)} tokens/s`);
+  }
+  const rows = [];
+  for (const cluster of CLUSTERS) rows.push(await measureCluster(cluster, steps, alone, say));
+  const slowed = await slowDown(CLUSTERS[0]!, say);
+  const { date, processor } = describeMachine();
+  return { command: "paced", runtime: slowed.browser, date, processor, steps, rows, slowed: slowed.result };
+}
+
+async function measureCluster(
+  { name, workers }: PacedCluster,
+  steps: number,
+  alone: ReadonlyMap<number, number>,
+  say: Say,
+): Promise<PacedResult["rows"][number]> {
+  const config = pacedRun(steps);
+  const sum = workers.reduce((all, { pace }) => all + alone.get(pace)!, 0);
+  const planned = await train(workers, config, SETTLING);
+  const reached = rateOf(config, planned.seconds);
+  const predicted = predictedRate(config, planned.events);
+  say(`${name}: ${reached.toFixed(1)} of ${sum.toFixed(1)} tokens/s, ${predicted.toFixed(1)} predicted`);
+  const even = await train(workers, { ...pacedRun(EVEN_STEPS), stages: 1 }, SETTLING, { hideSpeeds: true });
+  const evenly = rateOf(config, even.seconds);
+  say(`${name}, dealt out evenly: ${evenly.toFixed(1)} tokens/s`);
+  return {
+    cluster: name,
+    alone: sum,
+    reached,
+    predicted,
+    evenly,
+    plans: planned.plans,
+    steps: planned.seconds,
+  };
+}
+
+/** Steps of one run, seconds each, without the first `skipped`. */
+async function train(
+  workers: readonly PacedWorker[],
+  config: RunConfig,
+  skipped: number,
+  { hideSpeeds = false } = {},
+): Promise<{ seconds: number[]; events: RunEvent[]; plans: number }> {
+  return withCluster(workers, async (server) => {
+    if (hideSpeeds) hideSpeedsFrom(server);
+    const events = await runToEnd(server, config);
+    const plans = events.filter(({ event }) => event === "plan").length;
+    return { seconds: secondsOf(events).slice(skipped), events, plans };
+  });
+}
+
+/** The fastest worker at a quarter of its pace, from a step on. */
+async function slowDown(
+  { name, workers }: PacedCluster,
+  say: Say,
+): Promise<{ browser: string; result: PacedResult["slowed"] }> {
+  return withCluster(workers, async (server, pages) => {
+    const config = pacedRun(BEFORE + AFTER);
+    const fastest = workers.reduce((best, { pace }, i) => (pace > workers[best]!.pace ? i : best), 0);
+    const { pace } = workers[fastest]!;
+    const events = await runToEnd(server, config, (step) => {
+      if (step === BEFORE) void setPace(pages[fastest]!, pace / 4);
+    });
+    const seconds = secondsOf(events);
+    const before = rateOf(config, seconds.slice(SETTLING, BEFORE));
+    const after = seconds.slice(BEFORE).map((step) => tokensOf(config) / step);
+    // What its workers would reach together at their new paces, by what they reached at the old ones.
+    const total = workers.reduce((sum, worker) => sum + worker.pace, 0);
+    const bound = (before * (total - 0.75 * pace)) / total;
+    const steps = after.findIndex((_, i) => median(after.slice(i, i + 5)) >= 0.9 * bound) + 1;
+    say(`slowed to a quarter: ${steps} steps until 90 % of ${bound.toFixed(1)} tokens/s`);
+    const losses = events.flatMap((event) => (event.event === "step" ? [event.loss] : []));
+    const retried = events.flatMap((event) => (event.event === "done" ? [event.stepsRetried] : []))[0]!;
+    const result = { cluster: name, before, bound, after, stepsUntil: steps || null, losses, retried };
+    return { browser: pages[0]!.name, result };
+  });
+}
+
+async function withCluster<T>(
+  workers: readonly PacedWorker[],
+  use: (server: RunningServer, pages: readonly HeadlessPage[]) => Promise<T>,
+): Promise<T> {
+  const data = await mkdtemp(join(tmpdir(), "tributary-paced-"));
+  const server = await startServer({ port: 0, host: "localhost", data, tls: false });
+  const pages: HeadlessPage[] = [];
+  try {
+    for (const { site, browser, pace } of workers) {
+      const page = await openPage(browser, (text) => console.error(`worker of site ${site}: ${text}`));
+      pages.push(page);
+      await joinSite(page, { server: server.url, site, token: server.tokens.worker, pace });
+    }
+    return await use(server, pages);
+  } finally {
+    await Promise.all(pages.map((page) => page.close()));
+    await server.close();
+    await rm(data, { recursive: true, force: true });
+  }
+}
+
+async function runToEnd(
+  { coordinator }: RunningServer,
+  config: RunConfig,
+  onStep: (step: number) => void = () => {},
+): Promise<RunEvent[]> {
+  const events: RunEvent[] = [];
+  const ended = new Promise<void>((resolve, reject) => {
+    coordinator.subscribe((update) => {
+      if (update.type !== "event") return;
+      const { event } = update;
+      events.push(event);
+      if (event.event === "step") onStep(event.step);
+      if (event.event === "done") resolve();
+      if (event.event === "failed") reject(new UserError(event.message));
+      if (event.event === "worker" && /of its pace/.test(event.state)) {
+        reject(new UserError(`${event.worker} ${event.state}: the machine is too busy for this bench`));
+      }
+    });
+  });
+  await coordinator.start(config);
+  await ended;
+  return events;
+}
+
+/** As if nobody had measured anything. */
+function hideSpeedsFrom({ coordinator }: RunningServer): void {
+  const deliver = coordinator.message.bind(coordinator);
+  coordinator.message = (worker, message) => {
+    if (message.type === "speed") return;
+    deliver(worker, message.type === "ready" ? { ...message, speed: undefined } : message);
+  };
+}
+
+/** As the person at the machine would. */
+function setPace(page: HeadlessPage, pace: number): Promise<unknown> {
+  return page.evaluate(`(() => {
+    const input = document.querySelector("#pace");
+    input.value = ${JSON.stringify(String(pace))};
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  })()`);
+}
+
+/** What the planner foretold of the last plan, from the speeds that it was made of. */
+function predictedRate(config: RunConfig, events: readonly RunEvent[]): number {
+  const plan = events.findLast((event) => event.event === "plan")!;
+  const ids = Object.keys(plan.speeds).sort();
+  const sites = new Map<string, string[]>();
+  for (const id of ids) {
+    const site = id.slice(0, id.lastIndexOf("-"));
+    sites.set(site, [...(sites.get(site) ?? []), id]);
+  }
+  const measured = {
+    ...NOTHING_MEASURED,
+    workers: new Map<string, WorkerSpeed>(Object.entries(plan.speeds)),
+    siteLinks: new Map([...sites.keys()].map((site) => [site, USUAL_SITE_LINK])),
+  };
+  return planRun(config, sites, measured).prediction!.tokensPerSecond;
+}
+
+const secondsOf = (events: readonly RunEvent[]): number[] =>
+  events.flatMap((event) => (event.event === "step" ? [event.seconds] : []));
+
+const tokensOf = ({ batch, model }: RunConfig): number => batch * model.context;
+
+/** Tokens/s over all of these steps. */
+const rateOf = (config: RunConfig, seconds: readonly number[]): number =>
+  (tokensOf(config) * seconds.length) / seconds.reduce((sum, step) => sum + step, 0);

@@ -23,9 +23,9 @@ test.skipIf(!findFirefox())("one device, to compare with (where Firefox is insta
 });
 
 test.skipIf(!findFirefox()).each([
-  { what: "two sites", sites: "a:1:chromium,b:1:firefox", link: "wideBytes" },
-  { what: "one pipeline", sites: "a:1:firefox,a:1:chromium", link: "siteBytes" },
-] as const)("$what of Chromium and Firefox (where it is installed)", async ({ sites, link }) => {
+  ["two sites", "a:1:chromium,b:1:firefox", "wideBytes"],
+  ["one pipeline", "a:1:firefox,a:1:chromium", "siteBytes"],
+] as const)("%s of Chromium and Firefox (where it is installed)", async (_, sites, link) => {
   const events = await localRun(config, sites, data);
   const differences = lossesOf(events).map((loss, i) => Math.abs(loss - alone[i]!) / alone[i]!);
   expect(differences).toHaveLength(STEPS);

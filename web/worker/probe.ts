@@ -26,7 +26,7 @@ const GPU_SIZES: readonly Size[] = [128, 256, 512, 1024].map((width) => ({
   microbatch: 1,
 }));
 /** A software adapter compiles slowly, and longer what has wide heads and large products: it needs no more to be busy. */
-const SOFTWARE_SIZES: readonly Size[] = [1, 4].map((microbatch) => ({
+const SOFTWARE_SIZES: readonly Size[] = [1, 3].map((microbatch) => ({
   width: 64,
   context: 64,
   headWidth: 8,
@@ -74,7 +74,8 @@ function specOf({ width, context, headWidth, microbatch }: Size, first: number, 
     kvHeads: width / headWidth,
     hidden: 3 * width,
     context,
-    vocab: 4 * width,
+    // About as much work in the head as in a block: its share is a difference of two times.
+    vocab: 8 * width,
     tied: false,
     ropeTheta: 10_000,
     normEps: 1e-5,

@@ -1,4 +1,4 @@
-// Elementwise over SIZE values: y = y + x, or y = y + the PARTS stretches of x.
+// Elementwise over SIZE values: y = x, y = y + x, or y = y + the PARTS stretches of x.
 
 override SIZE: u32;
 
@@ -10,6 +10,13 @@ fn accumulate(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups)
   let i = id.y * groups.x * 64 + id.x;
   if (i >= SIZE) { return; }
   y[i] += x[i];
+}
+
+@compute @workgroup_size(64)
+fn copy(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let i = id.y * groups.x * 64 + id.x;
+  if (i >= SIZE) { return; }
+  y[i] = x[i];
 }
 
 override PARTS: u32 = 1;

@@ -29,23 +29,23 @@ export function describePlanned(config: RunConfig, { plan, prediction, leftOut }
   return [...lines, `predicted: ${speed}; bound by ${bound}`];
 }
 
-/** @param zeroBubble seconds of a step with halved backwards */
-export function describePrediction(prediction: Prediction, zeroBubble: number): string[] {
+/** @param without seconds of a step with every pipeline in 1F1B */
+export function describePrediction(prediction: Prediction, without: number): string[] {
   const { stepSeconds, tokensPerSecond, parts, bound, upperBound, ratio, hidden } = prediction;
   const lines = (Object.keys(PARTS) as (keyof StepParts)[])
     .filter((part) => parts[part] > ROUNDING * stepSeconds)
     .map((part) => `  ${formatSeconds(parts[part])} ${PARTS[part]}`);
   if (hidden > 0)
     lines.push(`  (${formatSeconds(hidden)} of exchanges with other sites are hidden behind work)`);
-  const gain = stepSeconds / zeroBubble - 1;
+  const gain = without / stepSeconds - 1;
   return [
     `predicted: ${formatSeconds(stepSeconds)} a step, ${formatCount(tokensPerSecond)} tokens/s`,
     ...lines,
     `bound by ${bound}`,
     `upper bound: ${formatCount(upperBound)} tokens/s, each worker training alone, memory aside; the plan reaches ${percent(ratio)} of it`,
-    gain > 0.0005
-      ? `zero-bubble (ZB-H1), which the engine cannot do yet, would take ${formatSeconds(zeroBubble)} a step, ${percent(gain)} more tokens/s`
-      : "zero-bubble (ZB-H1) would gain nothing",
+    ...(gain > 0
+      ? [`zero-bubble gains ${percent(gain)}: with 1F1B a step would take ${formatSeconds(without)}`]
+      : []),
   ];
 }
 

@@ -13,12 +13,13 @@ export function describeStage({ first, last, embed, head }: StageRange): string 
 
 /** One line a replica, and one for the spare workers. */
 export function describePlan(config: RunConfig, plan: Plan): string[] {
-  const lines = plan.replicas.map(({ site, stages, microbatches }) => {
+  const lines = plan.replicas.map(({ site, stages, microbatches, zeroBubble }) => {
     const parts = stages.map(
       ({ worker, first, last }) => `${worker} (${describeStage(stageRange(config.model, first, last))})`,
     );
     const share = `${microbatches.length} of ${config.batch / config.microbatch} microbatches`;
-    return `site ${site}: ${parts.join(" -> ")}, ${share}`;
+    const order = zeroBubble ? ", zero-bubble (ZB-H1)" : "";
+    return `site ${site}: ${parts.join(" -> ")}, ${share}${order}`;
   });
   if (plan.spare.length > 0) lines.push(`spare: ${plan.spare.join(", ")}`);
   return lines;

@@ -27,6 +27,11 @@ export interface StageSpec {
   /** Keep only the input of each block, and make the rest again in its backward. */
   readonly recompute: boolean;
   /**
+   * A backward may come in two halves: a slot keeps what its gradients of weights are made of. Never with `recompute`,
+   * which is there to keep less.
+   */
+  readonly split: boolean;
+  /**
    * f16: products read a copy of the weights in half precision, and queries, keys and values are kept in it. A GPU
    * without shader-f16 keeps to f32.
    */
@@ -37,19 +42,22 @@ export interface StageSpec {
 /** What stage `stage` of a replica holds of a run. */
 export function stageSpecOf(
   { model, microbatch, recompute, precision, optimizer }: RunConfig,
-  { stages, microbatches }: Replica,
+  { stages, microbatches, zeroBubble }: Replica,
   stage: number,
 ): StageSpec {
   const { first, last } = stages[stage]!;
   const { beta1, beta2, eps, weightDecay } = optimizer;
   // With neighbours, one more than are in flight: a slot's read-back can be under way while the next one computes.
   const reading = stages.length > 1 ? 1 : 0;
+  // In ZB-H1 every stage may hold as many as the first (zero-bubble.ts).
+  const holdsAs = zeroBubble ? 0 : stage;
   return {
     model,
     range: stageRange(model, first, last),
     microbatch,
-    slots: inFlight(stage, stages.length, microbatches.length) + reading,
+    slots: inFlight(holdsAs, stages.length, microbatches.length) + reading,
     recompute,
+    split: zeroBubble === true,
     precision,
     optimizer: { beta1, beta2, eps, weightDecay },
   };
@@ -76,17 +84,21 @@ export function chunkRows(model: ModelConfig, R: number): number {
   return Math.min(R, Math.max(64, fit));
 }
 
-/** What of a block's forward its backward reads, its input apart, in values of 4 bytes. */
-function savedOfBlock({ model, microbatch: B, precision }: StageSpec): Record<string, number> {
+/**
+ * What of a block's forward its backward reads, its input apart, and what the first half of a backward keeps for the
+ * second, in values of 4 bytes. The gradients by `hidden` and, in halves, by `qkv` take the arrays of those.
+ */
+function savedOfBlock({ model, microbatch: B, precision, split }: StageSpec): Record<string, number> {
   const { width: C, hidden: F, heads: H, context: T } = model;
   const R = B * T;
   const qkv = R * qkvWidth(model);
   return {
-    qkv: precision === "f16" ? qkv / 2 : qkv,
+    qkv: precision === "f16" && !split ? qkv / 2 : qkv,
     out: R * C,
     logsumexp: R * H,
     middle: R * C,
     hidden: 2 * R * F,
+    ...(split && { dOutput: R * C, dMiddle: R * C, act: R * F }),
   };
 }
 
@@ -95,7 +107,7 @@ const qkvWidth = (model: ModelConfig) => model.width + 2 * model.kvHeads * headW
 /** Scratch arrays that are never in use at the same time, and so share one: the MLP's, attention's, the head's. */
 export const SHARED_SCRATCH: Readonly<Record<string, readonly string[]>> = {
   // Queries, keys and values are projected here before they are kept in f16.
-  wide: ["dHidden", "projected", "dqkv", "logits"],
+  wide: ["projected", "dqkv", "logits"],
   narrow: ["act", "dOut"],
 };
 
@@ -105,7 +117,8 @@ export function arrayOf(name: string): string {
 }
 
 export function planMemory(spec: StageSpec): MemoryPlan {
-  const { model, range, microbatch: B, slots, recompute, precision } = spec;
+  const { model, range, microbatch: B, slots, recompute, split, precision } = spec;
+  if (recompute && split) throw new RangeError("a stage that recomputes cannot split its backward: drop one");
   const { width: C, hidden: F, heads: H, vocab: V, context: T } = model;
   const R = B * T;
   const { start, end } = ownedSegment(parameterSpace(model), range);
@@ -131,7 +144,7 @@ export function planMemory(spec: StageSpec): MemoryPlan {
   floats({ turns: T * headWidth(model) });
   // Scratch of all blocks and slots; "stream" is the gradient that flows back along the residual stream.
   floats({ stream: R * C, normed: R * C, dNormed: R * C, scales: R });
-  floats({ act: R * F, dHidden: 2 * R * F, dOut: R * C, delta: R * H, dqkv: R * qkvWidth(model) });
+  floats({ act: R * F, dOut: R * C, delta: R * H, dqkv: R * qkvWidth(model) });
   if (precision === "f16") floats({ projected: R * qkvWidth(model) });
   if (range.head) floats({ logits: chunkRows(model, R) * inFours(V), probe: C, probeLogits: inFours(V) });
   if (recompute) floats(savedOfBlock(spec), "again.");

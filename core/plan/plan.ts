@@ -1,5 +1,5 @@
 // What a plan is: which worker holds which blocks of which replica, and who must be linked with whom.
-// Not here: how a plan is chosen (partition.ts) or in what order a stage works (schedule.ts).
+// Not here: how a plan is chosen (partition.ts) or in what order a stage works (order.ts).
 import { z } from "zod";
 
 const index = z.number().int().min(0);
@@ -12,6 +12,8 @@ export const Replica = z.strictObject({
   site: z.string(),
   stages: z.array(PlannedStage).min(1),
   microbatches: z.array(index),
+  /** Its stages go by ZB-H1 (zero-bubble.ts), not by 1F1B. Never in a run with `recompute`. */
+  zeroBubble: z.literal(true).optional(),
 });
 
 /** Replicas in a fixed order: sums are taken in this order, so that results do not depend on timing. */

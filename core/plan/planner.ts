@@ -1,7 +1,8 @@
 // Chooses a plan by what is known of workers and links: the one whose step is predicted to take the least time.
-// Not here: the cost of a step (cost.ts), a site's groupings (grouping.ts), which sites take part (sites.ts), what the
-// plan will take (predict.ts).
+// Not here: the cost of a step (cost.ts), a site's groupings (grouping.ts), which sites take part (sites.ts), in
+// which order its stages work (choose-order.ts), what the plan will take (predict.ts).
 import type { RunConfig } from "../model/config.ts";
+import { withZeroBubble } from "./choose-order.ts";
 import { loadOf, microbatchesIn, pipelineSeconds, type Load } from "./cost.ts";
 import { groupingOf, groupingsOf, isSmall, type SiteTask } from "./grouping.ts";
 import { improve } from "./improve.ts";
@@ -38,10 +39,11 @@ export function planRun(
   measured: Measured = NOTHING_MEASURED,
 ): Planned {
   const candidates = candidatesOf(sites, measured);
-  const plan = withWideShares(
+  const chosen = withWideShares(
     candidates ? choose(config, candidates, measured) : makePlan(config, sites),
     measured,
   );
+  const plan = withZeroBubble({ config, plan: chosen, sites, measured });
   return {
     plan,
     prediction: predict({ config, plan, sites, measured }),

@@ -13,12 +13,12 @@ import {
   type Load,
 } from "./cost.ts";
 import { candidatesOf, FREE_LINK, type Measured } from "./measured.ts";
-import { blockFlops, type SiteWorkers } from "./partition.ts";
+import type { SiteWorkers } from "./partition.ts";
+import { orderOf } from "./order.ts";
 import { leadReplicas, type Plan, type Replica } from "./plan.ts";
-import { oneForwardOneBackward } from "./schedule.ts";
 import type { LinkSpeed, WorkerSpeed } from "./speed.ts";
-import { endOf, playPipeline, type Op, type OpKind, type PipelineTimes, type TimedOp } from "./timeline.ts";
-import { zeroBubble } from "./zero-bubble.ts";
+import { endOf, playPipeline, type OpKind, type PipelineTimes, type TimedOp } from "./timeline.ts";
+import { weightsShare } from "./work.ts";
 
 /** Seconds of a step by what they are spent on, along the way that takes longest. */
 export interface StepParts {
@@ -57,8 +57,6 @@ export interface Prediction {
   readonly replicas: readonly ReplicaPrediction[];
 }
 
-type Order = (stage: number, stages: number, microbatches: number) => readonly Op[];
-
 /** A run's plan, and what is known of the machines that it is for. */
 export interface PlannedRun {
   readonly config: RunConfig;
@@ -73,15 +71,15 @@ export function predict(run: PlannedRun): Prediction | null {
   if (!known) return null;
   const { plan } = run;
   const { load, speeds } = known;
-  const ways = plan.replicas.map((replica) => wayOf(known, replica, oneForwardOneBackward));
+  const ways = plan.replicas.map((replica) => wayOf(known, replica));
   const { step, exchange, after } = wholeStep(run, known, ways);
   const ends = ways.map(({ total }, i) => total + after[i]!);
   const slowest = ends.indexOf(Math.max(...ends));
   const replica = plan.replicas[slowest]!;
   const way = ways[slowest]!;
   const stage = Math.max(...way.busy);
-  const orders = ordersOf(replica, oneForwardOneBackward);
-  const withoutLinks = endOf(playPipeline(orders, { ...timesOf(known, replica), wire: 0, delay: 0 }));
+  const times = { ...timesOf(known, replica), wire: 0, delay: 0 };
+  const withoutLinks = endOf(playPipeline(ordersOf(replica), times));
   const parts: StepParts = {
     stage,
     // Sums are rounded in another order there.
@@ -109,24 +107,16 @@ export function predict(run: PlannedRun): Prediction | null {
   };
 }
 
-/**
- * Seconds of a step if backwards were in halves, each pipeline in whichever order is sooner done. The engine cannot do
- * it yet. Null when no worker's speed is known.
- */
-export function predictZeroBubble(run: PlannedRun): number | null {
+/** Seconds of a step of pipelines of the run's workers, sums apart; [] when no worker's speed is known. */
+export function replicaSeconds(run: PlannedRun, replicas: readonly Replica[]): number[] {
   const known = knownOf(run);
-  if (!known) return null;
-  const ways = run.plan.replicas.map((replica) => {
-    const [whole, halved] = [oneForwardOneBackward, zeroBubble].map((order) => wayOf(known, replica, order));
-    return halved!.total < whole!.total ? halved! : whole!;
-  });
-  return wholeStep(run, known, ways).step;
+  return known ? replicas.map((replica) => wayOf(known, replica).total) : [];
 }
 
 /** One step of a replica, operation by operation: a list a stage. Empty when no worker's speed is known. */
-export function timelineOf(run: PlannedRun, replica: Replica, order: Order): TimedOp[][] {
+export function timelineOf(run: PlannedRun, replica: Replica): TimedOp[][] {
   const known = knownOf(run);
-  return known ? playPipeline(ordersOf(replica, order), timesOf(known, replica)) : [];
+  return known ? playPipeline(ordersOf(replica), timesOf(known, replica)) : [];
 }
 
 interface Known {
@@ -148,9 +138,9 @@ interface Way extends ReplicaPrediction {
   readonly total: number;
 }
 
-function wayOf(known: Known, replica: Replica, order: Order): Way {
+function wayOf(known: Known, replica: Replica): Way {
   const { load, siteLinks } = known;
-  const timeline = playPipeline(ordersOf(replica, order), timesOf(known, replica));
+  const timeline = playPipeline(ordersOf(replica), timesOf(known, replica));
   const seconds = endOf(timeline);
   const link = siteLinks.get(replica.site) ?? FREE_LINK;
   const tied = load.tied > 0 && replica.stages.length > 1 ? 2 * transferSeconds(link, load.tied) : 0;
@@ -171,20 +161,17 @@ function wholeStep({ config, plan, measured }: PlannedRun, { load }: Known, ways
   return { step: step + exchange.exposed, exchange, after };
 }
 
-const ordersOf = ({ stages, microbatches }: Replica, order: Order) =>
-  stages.map((_, stage) => order(stage, stages.length, microbatches.length));
+const ordersOf = (replica: Replica) => replica.stages.map((_, stage) => orderOf(replica, stage));
 
 function timesOf({ config, load, speeds, siteLinks }: Known, { site, stages }: Replica): PipelineTimes {
-  const { model } = config;
   const link = siteLinks.get(site) ?? FREE_LINK;
-  // Attention's scores have inputs alone: of a block's backward all else is half and half.
-  const attention = (2 * model.context * model.width) / blockFlops(model);
+  const share = weightsShare(config.model);
   const byKind = stages.map(({ worker, first, last }): Record<OpKind, number> => {
     const speed = speeds.get(worker)!;
     const forward = forwardSeconds(load, speed, last - first, last === load.blocks);
     const backward = backwardSeconds(load, speed, last - first);
     const computing = backward - speed.overhead;
-    const weights = computing * ((1 - attention) / 2);
+    const weights = computing * share;
     return {
       forward,
       backward,

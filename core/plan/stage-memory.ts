@@ -5,18 +5,18 @@ import { inFlight } from "./schedule.ts";
 
 export class StageMemory {
   readonly #config: RunConfig;
-  /** Bytes with one slot, and what each further one adds, by blocks and ends. Slots are alike: exact. */
+  /** Bytes with one slot, and what each further one adds, by blocks, ends and whether split. Slots are alike: exact. */
   readonly #sizes: { one: number; more: number }[] = [];
 
   constructor(config: RunConfig) {
     this.#config = config;
   }
 
-  /** Of a pipeline that may take all microbatches of a step: a smaller share never needs more. */
-  bytes(stage: number, stages: number, blocks: number): number {
+  /** Of a pipeline that may take all microbatches of a step: a smaller share never needs more. `split`: in ZB-H1. */
+  bytes(stage: number, stages: number, blocks: number, split = false): number {
     const { batch, microbatch } = this.#config;
-    const slots = inFlight(stage, stages, batch / microbatch) + (stages > 1 ? 1 : 0);
-    const { one, more } = this.#size(stage === 0, stage === stages - 1, blocks);
+    const slots = inFlight(split ? 0 : stage, stages, batch / microbatch) + (stages > 1 ? 1 : 0);
+    const { one, more } = this.#size(stage === 0, stage === stages - 1, blocks, split);
     return one + (slots - 1) * more;
   }
 
@@ -32,16 +32,16 @@ export class StageMemory {
     return fits;
   }
 
-  #size(embed: boolean, head: boolean, blocks: number): { one: number; more: number } {
-    const key = blocks * 4 + (embed ? 2 : 0) + (head ? 1 : 0);
-    return (this.#sizes[key] ??= this.#measure(embed, head, blocks));
+  #size(embed: boolean, head: boolean, blocks: number, split: boolean): { one: number; more: number } {
+    const key = blocks * 8 + (split ? 4 : 0) + (embed ? 2 : 0) + (head ? 1 : 0);
+    return (this.#sizes[key] ??= this.#measure(embed, head, blocks, split));
   }
 
-  #measure(embed: boolean, head: boolean, blocks: number): { one: number; more: number } {
+  #measure(embed: boolean, head: boolean, blocks: number, split: boolean): { one: number; more: number } {
     const { model, microbatch, recompute, precision, optimizer } = this.#config;
     const first = embed ? 0 : head ? model.layers - blocks : 1;
     const range = { first, last: first + blocks, embed, head };
-    const spec: StageSpec = { model, range, microbatch, slots: 1, recompute, precision, optimizer };
+    const spec: StageSpec = { model, range, microbatch, slots: 1, recompute, split, precision, optimizer };
     const one = stageBytes(spec);
     return { one, more: stageBytes({ ...spec, slots: 2 }) - one };
   }

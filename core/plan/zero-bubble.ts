@@ -1,7 +1,7 @@
 // ZB-H1: 1F1B with each backward in two halves. Only the gradients of inputs are waited for by the stage before; those
 // of weights fill what would be idle time.
 // Source: Qi, Wan, Huang, Lin, "Zero Bubble Pipeline Parallelism", ICLR 2024 (arXiv 2401.10241), section 2.
-// Not here: an engine that does it. So far it is only predicted what it would gain.
+// Not here: when a pipeline goes by it (choose-order.ts), and the halves themselves (web/engine/block-backward.ts).
 import { inFlight } from "./schedule.ts";
 import type { Op } from "./timeline.ts";
 

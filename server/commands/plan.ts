@@ -9,10 +9,9 @@ import { timelineSvg, timelineText } from "../../core/plan/draw-timeline.ts";
 import { stageBytes, stageSpecOf } from "../../core/plan/memory.ts";
 import { PlanImpossible } from "../../core/plan/plan-impossible.ts";
 import { planRun, type Planned } from "../../core/plan/planner.ts";
-import { predictZeroBubble, timelineOf, type PlannedRun } from "../../core/plan/predict.ts";
-import { oneForwardOneBackward } from "../../core/plan/schedule.ts";
+import { withoutZeroBubble } from "../../core/plan/choose-order.ts";
+import { predict, timelineOf, type PlannedRun } from "../../core/plan/predict.ts";
 import { endOf } from "../../core/plan/timeline.ts";
-import { zeroBubble } from "../../core/plan/zero-bubble.ts";
 import { leadReplicas, positionOf, type Plan, type Replica } from "../../core/plan/plan.ts";
 import type { RunConfig } from "../../core/model/config.ts";
 import { formatBytes, formatSeconds } from "../../core/format.ts";
@@ -64,18 +63,14 @@ function planOrExplain(make: () => Planned): Planned {
 }
 
 function asObject(run: PlannedRun, { plan, prediction, leftOut }: Planned) {
-  const zeroBubbleSeconds = predictZeroBubble(run);
   const slowest = prediction && slowestReplica(plan, prediction.busiest);
   return {
     ...plan,
     memory: memoryOf(run.config, plan),
     leftOut,
     prediction,
-    zeroBubble: prediction && {
-      stepSeconds: zeroBubbleSeconds,
-      gain: prediction.stepSeconds / zeroBubbleSeconds! - 1,
-    },
-    timeline: slowest && timelineOf(run, slowest, oneForwardOneBackward),
+    oneForwardOneBackward: prediction && { stepSeconds: secondsWithoutZeroBubble(run) },
+    timeline: slowest && timelineOf(run, slowest),
   };
 }
 
@@ -99,31 +94,27 @@ function inWords(run: PlannedRun, { plan, prediction, leftOut }: Planned): strin
   if (!prediction) {
     return [...lines, "no prediction: give at least one kind of worker its gflops in the cluster file"];
   }
-  lines.push("", ...describePrediction(prediction, predictZeroBubble(run)!));
-  const replica = slowestReplica(plan, prediction.busiest);
-  const gains = predictZeroBubble(run)! < prediction.stepSeconds * 0.9995;
-  lines.push("", ...drawText(run, replica, oneForwardOneBackward, "1F1B"));
-  if (gains) lines.push("", ...drawText(run, replica, zeroBubble, "ZB-H1, W the gradients of weights"));
+  lines.push("", ...describePrediction(prediction, secondsWithoutZeroBubble(run)));
+  lines.push("", ...drawText(run, slowestReplica(plan, prediction.busiest)));
   return lines;
 }
+
+const secondsWithoutZeroBubble = (run: PlannedRun): number =>
+  predict({ ...run, plan: withoutZeroBubble(run.plan) })!.stepSeconds;
 
 /** The pipeline that the others wait for. */
 const slowestReplica = (plan: Plan, busiest: string): Replica =>
   plan.replicas[positionOf(plan, busiest)!.replica]!;
 
-function drawText(
-  run: PlannedRun,
-  replica: Replica,
-  order: typeof oneForwardOneBackward | typeof zeroBubble,
-  name: string,
-): string[] {
+function drawText(run: PlannedRun, replica: Replica): string[] {
   const drawn = firstOf(replica, MOST_DRAWN);
-  const timeline = timelineOf(run, drawn, order);
+  const timeline = timelineOf(run, drawn);
+  const order = replica.zeroBubble ? "ZB-H1, W the gradients of weights" : "1F1B";
   const seconds = endOf(timeline);
   const names = replica.stages.map(({ worker }) => worker);
   const widest = Math.max(...names.map(({ length }) => length));
   return [
-    `the slowest pipeline, ${name}, ${drawnOf(drawn, replica)}, ${formatSeconds(seconds)}; F forward, B backward, . idle:`,
+    `the slowest pipeline, ${order}, ${drawnOf(drawn, replica)}, ${formatSeconds(seconds)}; F forward, B backward, . idle:`,
     ...timelineText(timeline, seconds, COLUMNS).map((line, i) => `${names[i]!.padEnd(widest)} ${line}`),
   ];
 }
@@ -147,7 +138,7 @@ async function drawSvg(file: string, run: PlannedRun, { plan, prediction }: Plan
     return {
       title: `site ${replica.site}, its first pipeline, ${drawnOf(drawn, replica)}`,
       names: replica.stages.map(({ worker }) => worker),
-      timeline: timelineOf(run, drawn, oneForwardOneBackward),
+      timeline: timelineOf(run, drawn),
     };
   });
   const seconds = Math.max(...pipelines.map(({ timeline }) => endOf(timeline)));

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { blockFlops, headFlops } from "../../core/plan/partition.ts";
-import { flopsOf, stageWork } from "../../core/plan/work.ts";
+import { flopsOf, stageWork, type StageWork } from "../../core/plan/work.ts";
 import { stageRange } from "../../core/model/parameters.ts";
 import { Pacer, VirtualClock } from "../../web/worker/pacer.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
@@ -131,11 +131,15 @@ test("the stages of a replica do the work of the whole model, backward twice the
   const stages = [0, 1].map((i) =>
     stageWork({ model, microbatch, range: stageRange(model, cuts[i]!, cuts[i + 1]!) }),
   );
-  const sum = (what: "forward" | "backward" | "evaluate") =>
-    stages.reduce((total, work) => total + flopsOf(work[what]), 0);
+  const sum = (what: keyof StageWork) => stages.reduce((total, work) => total + flopsOf(work[what]), 0);
   const forward = 2 * model.context * (model.layers * blockFlops(model) + headFlops(model));
   expect(sum("evaluate")).toBe(forward);
   expect(sum("forward") + sum("backward")).toBe(3 * forward);
+  expect(sum("input") + sum("weights")).toBeCloseTo(sum("backward"));
+  // Every weight's gradient takes what its product took forward.
+  const { layers, context, width } = model;
+  const scores = 2 * context * layers * 2 * context * width;
+  expect(sum("weights")).toBeCloseTo(sum("backward") / 2 - scores);
 });
 
 test("a new pace counts from then on", async () => {

@@ -2,12 +2,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { RunConfig } from "../../core/model/config.ts";
+import { withoutZeroBubble } from "../../core/plan/choose-order.ts";
 import type { Measured } from "../../core/plan/measured.ts";
 import { stageBytes, stageSpecOf } from "../../core/plan/memory.ts";
 import { makePlan, type SiteWorkers } from "../../core/plan/partition.ts";
 import { PlanImpossible } from "../../core/plan/plan-impossible.ts";
 import { planRun } from "../../core/plan/planner.ts";
-import { predictZeroBubble } from "../../core/plan/predict.ts";
+import { predict, replicaSeconds } from "../../core/plan/predict.ts";
 import type { LinkSpeed, WorkerSpeed } from "../../core/plan/speed.ts";
 import { StageMemory } from "../../core/plan/stage-memory.ts";
 import { roundsStrategy, tinyConfig } from "../fixtures/configs.ts";
@@ -239,20 +240,31 @@ describe("prediction", () => {
     expect(prediction!.ratio).toBeCloseTo(1, 9);
   });
 
-  test("zero-bubble never takes longer, and gains in a pipeline", () => {
+  test("zero-bubble is chosen where a pipeline gains by it and has the memory, and only there", () => {
     fc.assert(
-      fc.property(anyPlanned, ([config, { sites, measured }]) => {
-        const { plan, prediction } = planRun(config, sites, measured);
-        const seconds = predictZeroBubble({ config, plan, sites, measured })!;
-        expect(seconds).toBeLessThanOrEqual(prediction!.stepSeconds);
+      fc.property(anyPlanned, fc.boolean(), ([config, { sites, measured }], recompute) => {
+        const { plan } = planRun({ ...config, recompute }, sites, measured);
+        const run = { config, plan, sites, measured };
+        for (const { zeroBubble, ...replica } of plan.replicas) {
+          const halved = { ...replica, zeroBubble: true } as const;
+          const [before, after] = replicaSeconds(run, [replica, halved]);
+          const gains = after! <= 0.99 * before!;
+          const fits = fitsIn(config, { replicas: [halved], spare: [] }, measured);
+          expect(zeroBubble === true).toBe(gains && fits && !recompute);
+        }
       }),
-      { numRuns: 40 },
+      { numRuns: 100 },
     );
+  });
+
+  test("of even stages zero-bubble takes away up to two thirds of the bubble", () => {
     const { sites, measured } = cluster({ a: [speed(1), speed(1), speed(1)] });
     const config = tinyConfig({ stages: 3 });
     const { plan, prediction } = planRun(config, sites, measured);
-    const gain = prediction!.stepSeconds / predictZeroBubble({ config, plan, sites, measured })! - 1;
-    expect(gain).toBeGreaterThan(0.05);
+    expect(plan.replicas.map(({ zeroBubble }) => zeroBubble)).toEqual([true]);
+    const without = predict({ config, plan: withoutZeroBubble(plan), sites, measured })!;
+    expect(without.stepSeconds / prediction!.stepSeconds - 1).toBeGreaterThan(0.05);
+    expect(planRun({ ...config, recompute: true }, sites, measured).plan).toEqual(withoutZeroBubble(plan));
   });
 });
 
@@ -268,6 +280,11 @@ test("a stage's bytes are those of the memory plan, whatever its place", () => {
       for (const [stage, { first, last }] of cuts.entries()) {
         const spec = stageSpecOf(some, { site: "a", stages: cuts, microbatches }, stage);
         expect(memory.bytes(stage, stages, last - first)).toBe(stageBytes(spec));
+        if (!recompute) {
+          const replica = { site: "a", stages: cuts, microbatches, zeroBubble: true } as const;
+          const halved = stageSpecOf(some, replica, stage);
+          expect(memory.bytes(stage, stages, last - first, true)).toBe(stageBytes(halved));
+        }
         const most = memory.mostBlocks(stage, stages, stageBytes(spec));
         expect(most).toBeGreaterThanOrEqual(last - first);
         expect(memory.mostBlocks(stage, stages, stageBytes(spec) - 1)).toBe(last - first - 1);

@@ -25,6 +25,7 @@ function spec(first = 0, last = 2) {
     microbatch: 2,
     slots: 3,
     recompute: false,
+    split: false,
     precision: "f32" as const,
     optimizer,
   };

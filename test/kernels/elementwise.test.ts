@@ -1,20 +1,26 @@
-// Sums and copies in f16, against plain numbers; also over more values than one row of workgroups covers.
+// Sums and copies, in f32 and to f16, against plain numbers; also over more values than one row of workgroups covers.
 import { describe, expect, test } from "vitest";
 import { halfToFloat } from "../../core/formats/half.ts";
 import { Random } from "../../core/random.ts";
 import { uniformSingle } from "../fixtures/arrays.ts";
-import { accumulate, toHalves } from "../../web/engine/operations.ts";
-import { runOperations } from "./run-operations.ts";
+import { accumulate, copy, toHalves } from "../../web/engine/operations.ts";
+import { runOperations, unset } from "./run-operations.ts";
 
 /** Just over 65,535 workgroups of 64. */
 const LARGE = 65_535 * 64 + 77;
 
-describe.each([1, 67, LARGE])("sums over %i values", (size) => {
-  test("every value is added once", async () => {
+describe.each([1, 67, LARGE])("over %i values", (size) => {
+  test("every value of a sum is added once", async () => {
     const x = Float64Array.from({ length: size }, (_, i) => i % 1000);
     const y = Float64Array.from({ length: size }, (_, i) => i % 7);
     const results = await runOperations({ x, y }, ({ x, y }) => [accumulate(size, x, y)]);
     expect(results.y.findIndex((value, i) => value !== x[i] + y[i])).toBe(-1);
+  });
+
+  test("every value is copied", async () => {
+    const x = Float64Array.from({ length: size }, (_, i) => i % 1000);
+    const { y } = await runOperations({ x, y: unset(size) }, ({ x, y }) => [copy(size, x, y)]);
+    expect(y.findIndex((value, i) => value !== x[i])).toBe(-1);
   });
 });
 

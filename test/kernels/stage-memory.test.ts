@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { parameterSpace, TENSOR_ALIGNMENT } from "../../core/model/parameters.ts";
 import { Random } from "../../core/random.ts";
 import { DoesNotFit, type Gpu } from "../../web/engine/device.ts";
-import { planMemory, stageBytes, WINDOW_ALIGNMENT } from "../../core/plan/memory.ts";
+import { planMemory, stageBytes, WINDOW_ALIGNMENT, type Precision } from "../../core/plan/memory.ts";
 import { stageOn } from "../../web/engine/memory.ts";
 import { Stage } from "../../web/engine/stage.ts";
 import { expectClose, uniformSingle } from "../fixtures/arrays.ts";
@@ -48,11 +48,14 @@ describe("stageBytes", () => {
     ["middle", false, 1, 2, "f16"],
     ["last, with a borrowed embedding", true, 2, 3, "f32"],
     ["last, with a borrowed embedding", true, 2, 3, "f16"],
-  ] as const)(
+    ["middle, its backward in halves", false, 1, 2, "f32", true],
+    ["first, its backward in halves", true, 0, 2, "f16", true],
+  ] as [string, boolean, number, number, Precision, boolean?][])(
     "is what is allocated: %s, tied %s, blocks %i-%i, in %s",
-    async (_, tied, first, last, precision) => {
+    async (_, tied, first, last, precision, split) => {
       const model = smallModel({ layers: 3, tied });
-      const spec = stageOn(gpu.device, specOf(model, { first, last, microbatch: 2, slots: 3, precision }));
+      const asked = specOf(model, { first, last, microbatch: 2, slots: 3, precision, split });
+      const spec = stageOn(gpu.device, asked);
       const stage = await Stage.create(watched, spec);
       expect(made.reduce((bytes, { size }) => bytes + size, 0)).toBe(stageBytes(spec));
       stage.destroy();
@@ -74,6 +77,24 @@ test("in f16 there is a copy of the weights, and queries, keys and values take h
   expect(after.size).toBe(before.size + 1);
   const lacksHalves = { features: new Set(["subgroups"]) } as unknown as GPUDevice;
   expect(stageBytes(stageOn(lacksHalves, half))).toBe(stageBytes(single));
+});
+
+test("a backward in halves takes three arrays more a slot and block, and goes without recompute", () => {
+  const model = smallModel({ layers: 2 });
+  const [whole, split] = [false, true].map(
+    (split) => new Map(planMemory(specOf(model, { microbatch: 2, slots: 2, split }))),
+  );
+  const R = 2 * model.context;
+  for (const slot of [0, 1]) {
+    for (const block of [0, 1]) {
+      const more = { dOutput: model.width, dMiddle: model.width, act: model.hidden };
+      for (const [name, width] of Object.entries(more)) {
+        whole.set(`slot${slot}.block${block}.${name}`, 4 * R * width);
+      }
+    }
+  }
+  expect(new Map([...split].sort())).toEqual(new Map([...whole].sort()));
+  expect(() => planMemory(specOf(model, { split: true, recompute: true }))).toThrow("drop one");
 });
 
 test("a step allocates nothing", async () => {

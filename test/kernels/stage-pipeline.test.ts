@@ -1,8 +1,11 @@
-// A model cut into stages, activations passed by hand: it must compute what one stage computes.
+// A model cut into stages, activations passed by hand: it must compute what one stage computes, in either order.
 import { describe, expect, test } from "vitest";
 import type { ModelConfig } from "../../core/model/config.ts";
 import { lossAndGradient } from "../../core/model/reference/model.ts";
+import type { Precision } from "../../core/plan/memory.ts";
 import { inFlight, oneForwardOneBackward } from "../../core/plan/schedule.ts";
+import type { Op } from "../../core/plan/timeline.ts";
+import { zeroBubble } from "../../core/plan/zero-bubble.ts";
 import { Random } from "../../core/random.ts";
 import type { Stage } from "../../web/engine/stage.ts";
 import { expectClose } from "../fixtures/arrays.ts";
@@ -16,23 +19,34 @@ const CUTS = [[3], [1, 3], [2, 3], [1, 2, 3]];
 
 type Microbatch = ReturnType<typeof microbatchOf>;
 
-/** One stage for each range of blocks that ends at `ends`, each with the slots that 1F1B needs. */
-function stagesOf(model: ModelConfig, ends: readonly number[], parameters: Float64Array): Promise<Stage[]> {
+/** One stage for each range of blocks that ends at `ends`, each with the slots that 1F1B, or ZB-H1, needs. */
+function stagesOf(
+  model: ModelConfig,
+  ends: readonly number[],
+  parameters: Float64Array,
+  { split = false, precision = "f32" as Precision } = {},
+): Promise<Stage[]> {
   return Promise.all(
     ends.map((last, i) => {
-      const slots = inFlight(i, ends.length, MICROBATCHES);
-      return filledStage(specOf(model, { first: ends[i - 1] ?? 0, last, microbatch: B, slots }), parameters);
+      const slots = inFlight(split ? 0 : i, ends.length, MICROBATCHES);
+      const range = { first: ends[i - 1] ?? 0, last };
+      return filledStage(specOf(model, { ...range, microbatch: B, slots, split, precision }), parameters);
     }),
   );
 }
 
 /**
- * Runs every stage in its 1F1B order, each operation as soon as what it needs is there, then folds the gradient of a
+ * Runs every stage in its order, each operation as soon as what it needs is there, then folds the gradient of a
  * borrowed embedding into its owner's.
  */
-async function step(model: ModelConfig, stages: readonly Stage[], batches: readonly Microbatch[]) {
+async function step(
+  model: ModelConfig,
+  stages: readonly Stage[],
+  batches: readonly Microbatch[],
+  order: typeof oneForwardOneBackward | typeof zeroBubble = oneForwardOneBackward,
+) {
   const last = stages.length - 1;
-  const queues = stages.map((_, s) => oneForwardOneBackward(s, stages.length, batches.length));
+  const queues = stages.map((_, s): Op[] => order(s, stages.length, batches.length));
   const activations = new Map<string, Float32Array>();
   const gradients = new Map<string, Float32Array>();
   for (const stage of stages) stage.zero();
@@ -41,7 +55,13 @@ async function step(model: ModelConfig, stages: readonly Stage[], batches: reado
     for (const [s, stage] of stages.entries()) {
       const op = queues[s][0];
       if (!op) continue;
-      const slot = op.index % inFlight(s, stages.length, batches.length);
+      const slot = op.index % inFlight(order === zeroBubble ? 0 : s, stages.length, batches.length);
+      if (op.kind === "weights") {
+        queues[s].shift();
+        stage.backwardWeights(slot);
+        progress = true;
+        continue;
+      }
       const arrived = (op.kind === "forward" ? activations : gradients).get(`${s} ${op.index}`);
       if ((op.kind === "forward" ? s > 0 : s < last) && !arrived) continue;
       queues[s].shift();
@@ -52,7 +72,8 @@ async function step(model: ModelConfig, stages: readonly Stage[], batches: reado
         stage.forward(slot, arrived);
         if (s < last) activations.set(`${s + 1} ${op.index}`, await stage.output(slot));
       } else {
-        stage.backward(slot, arrived);
+        if (op.kind === "input") stage.backwardInput(slot, arrived);
+        else stage.backward(slot, arrived);
         if (s > 0) gradients.set(`${s - 1} ${op.index}`, await stage.inputGradient(slot));
       }
     }
@@ -99,6 +120,39 @@ describe.each([false, true])("three blocks, tied: %s", (tied) => {
     expect(cut.subarray(from)).toEqual(whole.subarray(from));
     expectClose(cut, whole, { relative: 1e-6 });
     for (const stage of [...one, ...three]) stage.destroy();
+  });
+
+  test.each([
+    ["f32", [3]],
+    ["f32", [1, 3]],
+    ["f32", [1, 2, 3]],
+    ["f16", [1, 3]],
+  ] as const)("in %s, blocks end at %j: ZB-H1 has the bits of 1F1B", async (precision, ends) => {
+    const results = [];
+    for (const order of [oneForwardOneBackward, zeroBubble]) {
+      const split = order === zeroBubble;
+      const stages = await stagesOf(model, ends, parameters, { split, precision });
+      const steps = [];
+      for (const index of [1, 2]) {
+        await step(model, stages, batches, order);
+        steps.push(await stages.at(-1)!.lossSum(), await joined(stages, (stage) => stage.gradient()));
+        for (const stage of stages) stage.apply({ step: index, scale: 0.01, lr: 0.01 });
+        if (tied && stages.length > 1) stages.at(-1)!.writeEmbedding(await stages[0].readEmbedding());
+      }
+      results.push(steps);
+      for (const stage of stages) stage.destroy();
+    }
+    expect(results[1]).toEqual(results[0]);
+  });
+
+  test("a split stage's whole backward is both halves; another stage's has none", async () => {
+    const [whole] = await stagesOf(model, [3], parameters);
+    const [split] = await stagesOf(model, [3], parameters, { split: true });
+    await step(model, [whole], batches);
+    await step(model, [split], batches);
+    expect(await split.gradient()).toEqual(await whole.gradient());
+    expect(() => whole.backwardWeights(0)).toThrow("make it with `split`");
+    for (const stage of [whole, split]) stage.destroy();
   });
 
   test("three steps of the optimizer: the cut model stays with the whole one", async () => {

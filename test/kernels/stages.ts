@@ -21,10 +21,12 @@ export function specOf(
     microbatch = 1,
     slots = 1,
     recompute = false,
+    split = false,
     precision = "f32" as StageSpec["precision"],
   } = {},
 ): StageSpec {
-  return { model, range: stageRange(model, first, last), microbatch, slots, recompute, precision, optimizer };
+  const range = stageRange(model, first, last);
+  return { model, range, microbatch, slots, recompute, split, precision, optimizer };
 }
 
 /** A stage that holds its share of `parameters`, the flat canonical space. */

@@ -23,7 +23,7 @@ const EPILOGUES: readonly Epilogue[] = [
   { kind: "accumulate", c: nowhere },
   { kind: "residual", c: nowhere, residual: nowhere },
   { kind: "swiglu", c: nowhere, act: nowhere },
-  { kind: "swiglu-backward", dhidden: nowhere, act: nowhere, hidden: nowhere },
+  { kind: "swiglu-backward", hidden: nowhere, act: nowhere },
 ];
 
 /** Of NVIDIA and AMD, of NVIDIA besides, of Intel, of Apple and lavapipe. */

@@ -33,6 +33,7 @@ export async function largeVocabularyError(gpu: Gpu): Promise<number> {
     microbatch: 1,
     slots: 1,
     recompute: false,
+    split: false,
     precision: "f32",
     optimizer: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0 },
   });

@@ -43,6 +43,7 @@ async function open(gpu: Gpu, config: RunConfig, precision: Precision, train: To
     microbatch,
     slots: 1,
     recompute,
+    split: false,
     precision,
     optimizer,
   });

@@ -1,24 +1,29 @@
-// One transformer block as operations on buffers: forward, and the hand-written backward.
-// Forward keeps what backward cannot make again cheaply (inputs of the two norms, queries, keys and values, the
-// attention's output and logsumexp, gate and up); the normed inputs and the activation of the MLP are made again.
+// One transformer block as operations on buffers: the forward.
+// It keeps what the backward (block-backward.ts) cannot make again cheaply: inputs of the two norms, queries, keys and
+// values, the attention's output and logsumexp, gate and up; the normed inputs and the MLP's activation are made again.
 // Query, key and value are one product, and so are gate and up: their weights lie side by side.
 import type { ModelConfig } from "../../core/model/config.ts";
 import { headWidth } from "../../core/model/parameters.ts";
-import { attention, attentionBackward, type AttentionShape } from "./attention.ts";
+import { attention, type AttentionShape } from "./attention.ts";
 import type { Epilogue } from "./matmul.ts";
 import { multiply } from "./multiply.ts";
-import { norm, normBackward, rope, ropeToHalves } from "./operations.ts";
+import { norm, rope, ropeToHalves } from "./operations.ts";
 import type { Binding, Operation } from "./program.ts";
 import type { Tuning } from "./tuning.ts";
 
 /** Linear layers by the ends of their tensors' names. */
-const QKV = ["self_attn.q_proj", "self_attn.v_proj"] as const;
-const GATE_UP = ["mlp.gate_proj", "mlp.up_proj"] as const;
+export const QKV = ["self_attn.q_proj", "self_attn.v_proj"] as const;
+export const GATE_UP = ["mlp.gate_proj", "mlp.up_proj"] as const;
+
+/** Gradients by the block's output, by the stream after attention, and by queries, keys and values; and the MLP's activation. */
+export type KeptArray = "dOutput" | "dMiddle" | "dqkv" | "act";
 
 /** Finds buffers: scratch by name, this block's saved activations by name, its tensors by the end of their names. */
 export interface BlockBuffers {
   readonly scratch: (name: string) => Binding;
   readonly saved: (name: string) => Binding;
+  /** What gradients of weights are made of: scratch, or this block's own where they are made later. */
+  readonly kept: (name: KeptArray) => Binding;
   readonly gain: (name: string) => Binding;
   /** As products read them, from the first tensor named to the last. */
   readonly weight: (first: string, last?: string) => Binding;
@@ -27,7 +32,7 @@ export interface BlockBuffers {
   readonly output: Binding;
 }
 
-function shapes(model: ModelConfig, microbatch: number) {
+export function shapes(model: ModelConfig, microbatch: number) {
   const { width: C, hidden: F, heads: H, kvHeads: G, context: T, normEps: eps } = model;
   const R = microbatch * T;
   const D = headWidth(model);
@@ -94,68 +99,5 @@ export function blockAgain(
       c: saved("hidden"),
       act: scratch("act"),
     }),
-  ];
-}
-
-/** Turns the gradient in `stream` from the block's output's into its input's; adds to the parameters' gradients. */
-export function blockBackward(
-  model: ModelConfig,
-  microbatch: number,
-  buffers: BlockBuffers,
-  tuning: Tuning,
-): Operation[] {
-  const { scratch, saved, gain, weight, gradient } = buffers;
-  const { R, C, F, W, eps, heads, rotation } = shapes(model, microbatch);
-  const stream = scratch("stream");
-  const normed = scratch("normed");
-  const dNormed = scratch("dNormed");
-  const dhidden = scratch("dHidden");
-  const dqkv = scratch("dqkv");
-  // Free whenever a weight gradient is made: its last reader is done, its next writer comes after.
-  const idle = { buffer: dNormed.buffer, offset: 0, size: R * C * 4 };
-  const weightGradient = (dy: Binding, x: Binding, c: Binding, N: number, inputs: number) => {
-    const product = { layout: "tn", M: N, N: inputs, K: R } as const;
-    return multiply(tuning, product, dy, x, { kind: "accumulate", c }, idle);
-  };
-  const inputGradient = (dy: Binding, w: Binding, N: number, inputs: number, epilogue: Epilogue) => {
-    const product = { layout: "nn", M: R, N: inputs, K: N } as const;
-    return multiply(tuning, product, dy, w, epilogue);
-  };
-  const normGradient = (x: Binding, name: string) =>
-    normBackward(
-      tuning.row(C),
-      { R, C },
-      eps,
-      { x, gain: gain(name), dy: dNormed, dx: stream, dgain: gradient(name), scales: scratch("scales") },
-      true,
-    );
-  return [
-    ...inputGradient(stream, weight("mlp.down_proj"), C, F, {
-      kind: "swiglu-backward",
-      dhidden,
-      act: scratch("act"),
-      hidden: saved("hidden"),
-    }),
-    ...weightGradient(stream, scratch("act"), gradient("mlp.down_proj"), C, F),
-    norm(tuning.row(C), { R, C }, eps, saved("middle"), gain("post_attention_layernorm"), normed),
-    ...weightGradient(dhidden, normed, gradient(...GATE_UP), 2 * F, C),
-    ...inputGradient(dhidden, weight(...GATE_UP), 2 * F, C, { kind: "store", c: dNormed }),
-    ...normGradient(saved("middle"), "post_attention_layernorm"),
-
-    ...inputGradient(stream, weight("self_attn.o_proj"), C, C, { kind: "store", c: scratch("dOut") }),
-    ...weightGradient(stream, saved("out"), gradient("self_attn.o_proj"), C, C),
-    ...attentionBackward(tuning.attention(heads.D), heads, {
-      qkv: saved("qkv"),
-      out: saved("out"),
-      logsumexp: saved("logsumexp"),
-      dout: scratch("dOut"),
-      delta: scratch("delta"),
-      dqkv,
-    }),
-    rope(rotation, dqkv, scratch("turns"), -1),
-    norm(tuning.row(C), { R, C }, eps, saved("x"), gain("input_layernorm"), normed),
-    ...weightGradient(dqkv, normed, gradient(...QKV), W, C),
-    ...inputGradient(dqkv, weight(...QKV), W, C, { kind: "store", c: dNormed }),
-    ...normGradient(saved("x"), "input_layernorm"),
   ];
 }

@@ -77,13 +77,8 @@ export type Epilogue =
   | { readonly kind: "residual"; readonly c: Binding; readonly residual: Binding }
   /** N = 2 F. C = P, a gate and its values side by side; act[M,F] = silu(gate) up */
   | { readonly kind: "swiglu"; readonly c: Binding; readonly act: Binding }
-  /** P is the gradient by act: sets the gradient by hidden[M,2F] (what `swiglu` called C), and act again. */
-  | {
-      readonly kind: "swiglu-backward";
-      readonly dhidden: Binding;
-      readonly act: Binding;
-      readonly hidden: Binding;
-    };
+  /** P is the gradient by act: hidden[M,2F] (what `swiglu` called C) becomes its gradient; sets act again. */
+  | { readonly kind: "swiglu-backward"; readonly hidden: Binding; readonly act: Binding };
 
 /** Layouts' demands on shapes that are met by no padding. */
 function checkShape({ layout, N, K }: Product): void {
@@ -186,6 +181,6 @@ function bindEpilogue(epilogue: Epilogue): [PartFile, Record<number, Binding>] {
     case "swiglu":
       return ["finish-swiglu", { 2: epilogue.c, 3: epilogue.act }];
     case "swiglu-backward":
-      return ["finish-swiglu-backward", { 2: epilogue.dhidden, 3: epilogue.act, 4: epilogue.hidden }];
+      return ["finish-swiglu-backward", { 2: epilogue.hidden, 3: epilogue.act }];
   }
 }

@@ -87,11 +87,6 @@ function epilogueOf(
     case "swiglu":
       return { ...epilogue, c: part(epilogue.c, N), act: part(epilogue.act, N / 2) };
     case "swiglu-backward":
-      return {
-        ...epilogue,
-        dhidden: part(epilogue.dhidden, 2 * N),
-        act: part(epilogue.act, N),
-        hidden: part(epilogue.hidden, 2 * N),
-      };
+      return { ...epilogue, hidden: part(epilogue.hidden, 2 * N), act: part(epilogue.act, N) };
   }
 }

@@ -172,6 +172,15 @@ export function crossEntropy(
   };
 }
 
+/** y = x */
+export function copy(size: number, x: Binding, y: Binding): Operation {
+  return {
+    kernel: { file: "elementwise", entry: "copy", overrides: { SIZE: size } },
+    bindings: { 0: x, 1: y },
+    workgroups: flat(size),
+  };
+}
+
 /** y += x */
 export function accumulate(size: number, x: Binding, y: Binding): Operation {
   return {

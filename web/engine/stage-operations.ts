@@ -10,7 +10,8 @@ import {
   type Tensor,
 } from "../../core/model/parameters.ts";
 import { arrayOf, NORM_PARTS, WINDOW_ALIGNMENT, type StageSpec } from "../../core/plan/memory.ts";
-import { blockAgain, blockBackward, blockForward, type BlockBuffers } from "./block.ts";
+import { blockBackward, blockBackwardInput, blockBackwardWeights } from "./block-backward.ts";
+import { blockAgain, blockForward, type BlockBuffers, type KeptArray } from "./block.ts";
 import { headLoss, headLossAndGradient, rowLogits, type HeadBuffers } from "./head.ts";
 import { accumulate, adamw, embedding, embeddingBackward, squaredNorm, toHalves } from "./operations.ts";
 import type { Binding, Operation, Stretch } from "./program.ts";
@@ -26,6 +27,14 @@ export interface StageMemory {
   readonly maxBinding: number;
   readonly tuning: Tuning;
 }
+
+/** Where gradients of weights are made before anything else, nothing has to be moved for them. */
+const KEPT_IN_SCRATCH: Readonly<Record<KeptArray, string>> = {
+  dOutput: "stream",
+  dMiddle: "stream",
+  dqkv: "dqkv",
+  act: "act",
+};
 
 export class StageOperations {
   readonly #spec: StageSpec;
@@ -63,22 +72,14 @@ export class StageOperations {
     return operations;
   }
 
-  /** One microbatch backward from `stream`, adding to the parameters' gradients. */
-  backward(slot: number): Operation[] {
-    const { model, range, microbatch, recompute } = this.#spec;
-    const operations: Operation[] = [];
-    for (let block = range.last - 1; block >= range.first; block--) {
-      if (recompute) {
-        operations.push(...blockAgain(model, microbatch, this.#blockBuffers(slot, block), this.#tuning));
-      }
-      operations.push(...blockBackward(model, microbatch, this.#blockBuffers(slot, block), this.#tuning));
-    }
-    if (range.embed) {
-      const rows = { R: this.#spec.microbatch * this.#spec.model.context, C: model.width };
-      const segments = this.#whole(`slot${slot}.segments`);
-      operations.push(embeddingBackward(rows, segments, this.#whole("stream"), this.#gradientOf(EMBEDDING)));
-    }
-    return operations;
+  /**
+   * One microbatch backward from `stream`, adding to the parameters' gradients: whole, or in two halves, of which the
+   * second has the gradients of blocks' weights.
+   */
+  backward(slot: number): Operation[][] {
+    return this.#spec.split
+      ? [this.#backward(slot, blockBackwardInput), this.#backwardWeights(slot)]
+      : [this.#backward(slot, blockBackward)];
   }
 
   /** Logits of the row in `probe`, where the stage has the head. */
@@ -143,6 +144,32 @@ export class StageOperations {
     return windows;
   }
 
+  #backward(slot: number, ofBlock: typeof blockBackward): Operation[] {
+    const { model, range, microbatch, recompute } = this.#spec;
+    const operations: Operation[] = [];
+    for (let block = range.last - 1; block >= range.first; block--) {
+      const buffers = this.#blockBuffers(slot, block);
+      if (recompute) operations.push(...blockAgain(model, microbatch, buffers, this.#tuning));
+      operations.push(...ofBlock(model, microbatch, buffers, this.#tuning));
+    }
+    if (range.embed) {
+      const rows = { R: this.#spec.microbatch * this.#spec.model.context, C: model.width };
+      const segments = this.#whole(`slot${slot}.segments`);
+      operations.push(embeddingBackward(rows, segments, this.#whole("stream"), this.#gradientOf(EMBEDDING)));
+    }
+    return operations;
+  }
+
+  #backwardWeights(slot: number): Operation[] {
+    const { model, range, microbatch } = this.#spec;
+    const operations: Operation[] = [];
+    for (let block = range.last - 1; block >= range.first; block--) {
+      const buffers = this.#blockBuffers(slot, block);
+      operations.push(...blockBackwardWeights(model, microbatch, buffers, this.#tuning));
+    }
+    return operations;
+  }
+
   #whole(name: string): Binding {
     return { buffer: this.#buffers.get(arrayOf(name))! };
   }
@@ -190,6 +217,10 @@ export class StageOperations {
         const kept = saved === "x" || !this.#spec.recompute;
         const array = this.#whole(kept ? `slot${slot}.block${block}.${saved}` : `again.${saved}`);
         return saved === "qkv" && this.#readsHalves ? { ...array, halves: true } : array;
+      },
+      kept: (kept) => {
+        if (!this.#spec.split) return this.#whole(KEPT_IN_SCRATCH[kept]);
+        return this.#whole(`slot${slot}.block${block}.${kept === "dqkv" ? "qkv" : kept}`);
       },
       gain: (gain) => this.#parameter(name(gain)),
       weight: (first, last) => this.#weight(...names(first, last)),

@@ -41,7 +41,8 @@ export type StageState = "parameters" | "m" | "v";
 interface SlotPrograms {
   readonly forward: Program;
   readonly evaluate: Program;
-  readonly backward: Program;
+  /** Whole, or its two halves. */
+  readonly backward: readonly Program[];
 }
 
 export class Stage {
@@ -153,9 +154,18 @@ export class Stage {
 
   /** Adds to the parameters' gradients. `outputGradient`: [B,T,C], absent where the stage has the head. */
   backward(slot: number, outputGradient?: Float32Array): void {
-    if (outputGradient) this.#write("stream", outputGradient);
-    this.#commands.run(this.#slots[slot]!.backward);
-    if (!this.#spec.range.embed) this.#send("stream", `inputGradient${slot}`);
+    this.#runBackward(slot, this.#slots[slot]!.backward, outputGradient);
+  }
+
+  /** As `backward`, but for the gradients of blocks' weights. On a stage that is `split`. */
+  backwardInput(slot: number, outputGradient?: Float32Array): void {
+    this.#runBackward(slot, [this.#splitBackward(slot)[0]], outputGradient);
+  }
+
+  /** Adds what the slot's `backwardInput` left out; before the slot's next forward. */
+  backwardWeights(slot: number): void {
+    this.#commands.run(this.#splitBackward(slot)[1]);
+    this.#commands.flush();
   }
 
   /** Output of the slot's last forward or evaluate, [B,T,C]; one read at a time. */
@@ -264,7 +274,7 @@ export class Stage {
     this.#commands.flush();
     const { forward, backward } = this.#slots[slot]!;
     const times: KernelTime[] = [];
-    const programs = [forward, backward, this.#norm!, this.#optimizer!, this.#renewHalves];
+    const programs = [forward, ...backward, this.#norm!, this.#optimizer!, this.#renewHalves];
     for (const program of programs.filter((program) => program !== null)) {
       times.push(...(await profile(this.#device, program)));
     }
@@ -330,6 +340,20 @@ export class Stage {
     if (!range.head) this.#send(`slot${slot}.y`, `output${slot}`);
   }
 
+  #runBackward(slot: number, programs: readonly Program[], outputGradient?: Float32Array): void {
+    if (outputGradient) this.#write("stream", outputGradient);
+    for (const program of programs) this.#commands.run(program);
+    const { embed, head } = this.#spec.range;
+    if (!embed) this.#send("stream", `inputGradient${slot}`);
+    else if (!head) this.#commands.flush(); // The next gradient may be long in coming.
+  }
+
+  #splitBackward(slot: number): readonly [Program, Program] {
+    const [input, weights] = this.#slots[slot]!.backward;
+    if (!input || !weights) throw new Error("this stage's backward is whole: make it with `split`");
+    return [input, weights];
+  }
+
   /** Starts an activation's way to the staging buffer it is read from. */
   #send(from: string, to: string): void {
     this.#commands.copy(this.#buffer(from), 0, this.#staging.get(to)!, 0, this.#activationSize * 4);
@@ -343,7 +367,7 @@ export class Stage {
       const [forward, evaluate, backward] = await Promise.all([
         record(operations.forward(slot, true)),
         record(operations.forward(slot, false)),
-        record(operations.backward(slot)),
+        Promise.all(operations.backward(slot).map(record)),
       ]);
       return { forward, evaluate, backward };
     });

@@ -35,6 +35,7 @@ async function wholeModel(model: ModelConfig, modelUrl: string, microbatch: numb
     microbatch,
     slots: 1,
     recompute: false,
+    split: false,
     precision: "f32",
     optimizer: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0 },
   });

@@ -86,6 +86,7 @@ function specOf({ width, context, headWidth, microbatch }: Size, first: number, 
     microbatch,
     slots: 1,
     recompute: false,
+    split: false,
     precision: "f32",
     optimizer: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0 },
   };

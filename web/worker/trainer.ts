@@ -5,8 +5,8 @@ import { trainingBatch, windowBatch, windowCount, type Batch, type Tokens } from
 import { sampleToken } from "../../core/data/sampling.ts";
 import { borrowsEmbedding, type StageRange } from "../../core/model/parameters.ts";
 import { positionOf, type Position, type Replica } from "../../core/plan/plan.ts";
+import { orderOf } from "../../core/plan/order.ts";
 import { EMBEDDING_FRAGMENT } from "../../core/plan/rounds.ts";
-import { oneForwardOneBackward } from "../../core/plan/schedule.ts";
 import type { WorkerSpeed } from "../../core/plan/speed.ts";
 import { flopsOf, type StageWork, type Work } from "../../core/plan/work.ts";
 import type { Times, WorkerMessage } from "../../core/protocol/control.ts";
@@ -83,17 +83,22 @@ export class Trainer {
   }> {
     const { assignment, stage, range, tokens, meter } = this.#parts;
     const { config } = assignment;
-    const { microbatches, stages } = this.#replica;
+    const { microbatches } = this.#replica;
     this.#parts.pacer?.begin();
     // Validation, samples and checkpoints may have come since the last step.
     const atWorkBefore = meter.atWork;
     stage.zero();
     let count = 0;
-    for (const op of oneForwardOneBackward(this.#position.stage, stages.length, microbatches.length)) {
-      const microbatch = microbatches[op.index]!;
-      const slot = op.index % this.#parts.slots;
+    for (const { kind, index } of orderOf(this.#replica, this.#position.stage)) {
+      const microbatch = microbatches[index]!;
+      const slot = index % this.#parts.slots;
+      if (kind === "weights") {
+        stage.backwardWeights(slot);
+        await this.#pace(this.#parts.work.weights);
+        continue;
+      }
       await this.#reads[slot];
-      if (op.kind === "forward") {
+      if (kind === "forward") {
         const batch = trainingBatch(config, tokens.train, step, microbatch);
         count += batch.tokens;
         this.#setTokens(slot, batch);
@@ -104,8 +109,9 @@ export class Trainer {
         const gradient = this.#next
           ? await this.#receive(this.#next, "gradient", { step, microbatch })
           : undefined;
-        stage.backward(slot, gradient);
-        await this.#pace(this.#parts.work.backward);
+        if (kind === "input") stage.backwardInput(slot, gradient);
+        else stage.backward(slot, gradient);
+        await this.#pace(this.#parts.work[kind]);
         this.#sendInputGradient(slot, step, microbatch);
       }
     }
@@ -280,12 +286,13 @@ export class Trainer {
 
   #learnSpeed(seconds: number): void {
     const { work, estimate } = this.#parts;
-    const { length } = this.#replica.microbatches;
+    const { microbatches, zeroBubble } = this.#replica;
+    const { length } = microbatches;
     if (this.#stepped) {
       estimate.trained({
         block: length * (work.forward.block + work.backward.block),
         head: length * (work.forward.head + work.backward.head),
-        passes: 2 * length,
+        passes: (zeroBubble ? 3 : 2) * length,
         seconds,
       });
     }

@@ -63,6 +63,7 @@ async function openTraining(gpu: Gpu, problem: StepProblem): Promise<Training> {
     microbatch: sequences,
     slots: 1,
     recompute: false,
+    split: false,
     precision: "f32",
     optimizer,
   });

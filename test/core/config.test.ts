@@ -25,6 +25,7 @@ describe("RunConfig", () => {
     expect(config).toEqual({
       ...demo,
       model: { ...demo.model, ropeTheta: 10000, normEps: 1e-5 },
+      siteGradients: "f32",
       recompute: false,
       precision: "f32",
     });

@@ -1,7 +1,7 @@
 // The experiments of docs/convergence.md: which strategy, on how many sites, from which seed.
 import { RunConfig, type StrategyConfig } from "../../../core/model/config.ts";
 
-/** 133,184 parameters; 1,024 tokens a step, 1,500 steps: the part of a curve where it has become flat. */
+/** 133,184 parameters; 1,024 tokens a step, 1,500 steps unless an experiment says otherwise. */
 const BASE = {
   name: "convergence",
   model: { layers: 3, width: 64, heads: 4, kvHeads: 2, hidden: 128, context: 64, vocab: 256, tied: true },
@@ -60,10 +60,16 @@ const topK = (inner: number): StrategyConfig => ({
   merge: 0,
 });
 
-function experiment(name: string, sites: number, seed: number, strategy: StrategyConfig): Experiment {
+function experiment(
+  name: string,
+  sites: number,
+  seed: number,
+  strategy: StrategyConfig,
+  steps = BASE.steps,
+): Experiment {
   // A microbatch a site at least.
   const microbatch = Math.min(BASE.microbatch, BASE.batch / sites);
-  return { name, sites, seed, config: RunConfig.parse({ ...BASE, microbatch, seed, strategy }) };
+  return { name, sites, seed, config: RunConfig.parse({ ...BASE, microbatch, seed, strategy, steps }) };
 }
 
 /** In order of importance: what has not been run is missing in the table. */
@@ -83,4 +89,7 @@ export const EXPERIMENTS: readonly Experiment[] = [
   experiment("sync int8", 4, 1, sync("int8")),
   experiment("rounds int4, 54 steps", 2, 2, rounds(4, 54)),
   experiment("rounds int4, 54 steps", 2, 3, rounds(4, 54)),
+  // Four times as long: what the difference comes to.
+  experiment("sync f32", 2, 1, sync("f32"), 6000),
+  experiment("rounds int4, 54 steps", 2, 1, rounds(4, 54), 6000),
 ];

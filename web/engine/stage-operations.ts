@@ -1,5 +1,5 @@
 // The operations of a stage, laid out over its buffers: what its programs are recorded from.
-// Not here: the operations of a block and of the head (block.ts, head.ts), and running them (stage.ts).
+// Not here: the operations of a block and of the head (block.ts, block-backward.ts, head.ts), and running them (stage.ts).
 import {
   borrowsEmbedding,
   EMBEDDING,

@@ -55,7 +55,7 @@ export function openProductContest(
       a: layout === "tn" ? K * inFours(M) : M * inFours(K),
       b: layout === "nt" ? N * K : K * N,
       c: M * inFours(N),
-      // What block.ts has for a weight gradient's parts.
+      // What block-backward.ts has for a weight gradient's parts.
       idle: layout === "tn" ? K * Math.min(M, N) : 1,
     }),
     operations: (variant, size, { a, b, c, idle: { buffer } }) => {
@@ -103,7 +103,7 @@ function operands(random: Random, precision: Precision, lengthA: number, lengthB
 const stored = (weights: Float64Array, precision: Precision) =>
   precision === "f16" ? inHalves(weights) : weights;
 
-/** The epilogues are those that block.ts and head.ts use with the layout. */
+/** The epilogues are those that block.ts, block-backward.ts and head.ts use with the layout. */
 const PROBLEMS: Readonly<Record<Layout, (precision: Precision) => Problem<MatmulVariant>>> = {
   nt(precision) {
     const random = new Random(1);

@@ -20,7 +20,6 @@ describe.each([
   {
     tied: false,
     others: [
-      { sites: "a:2", stages: 2 },
       { sites: "a:1,b:1", stages: "auto" },
       { sites: "a:3,b:2", stages: 3 },
       // Two replicas inside the site, and a spare worker.

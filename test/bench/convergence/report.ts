@@ -8,6 +8,8 @@ interface Row {
   readonly name: string;
   readonly sites: number;
   readonly losses: readonly number[];
+  /** Of each loss, in the same order. */
+  readonly seeds: readonly number[];
   readonly bytesPerToken: number;
   readonly curve: Result["curve"];
 }
@@ -21,7 +23,7 @@ export function renderReport(results: readonly Result[], plotOf: (steps: number)
     "# Convergence",
     "What the strategies cost in loss and save in bytes between sites: the same model, text, tokens and optimizer, trained by different strategies on two and four sites. Drawn up by `npx tsx test/bench/convergence/main.ts`, which runs what is missing; raw results and configurations are in [convergence/results.json](convergence/results.json).",
     `The model: ${model.layers} blocks, width ${model.width}, hidden ${model.hidden}, ${model.heads} heads (${model.kvHeads} of keys and values), context ${model.context}, bytes as tokens. The text: \`${data.text}\`, its last ${100 * data.valid} % for validation. ${(batch * model.context).toLocaleString("en")} tokens a step; AdamW at ${optimizer.lr}, cosine to ${optimizer.minLr}, clipped at ${optimizer.clip}. All sites are in one page and share its GPU; they run what worker pages run, and what they would send each other is counted with its frame headers. No site leaves steps out.`,
-    "Wide bytes: of all sites together, per token trained on. The loss of several seeds is their mean, with the smallest and the largest; a difference is to sync f32 on as many sites.",
+    "Wide bytes: of all sites together, per token trained on. The loss of several seeds is their mean, with the smallest and the largest; a difference is to sync f32 on as many sites from the same seeds.",
     ...byLength(results).flatMap(([steps, ofLength]) => [
       `## ${steps.toLocaleString("en")} steps`,
       table(rowsOf(ofLength)),
@@ -47,6 +49,7 @@ function rowsOf(results: readonly Result[]): Row[] {
       name: group[0]!.name,
       sites: group[0]!.sites,
       losses: group.map(({ curve }) => curve.at(-1)!.loss),
+      seeds: group.map(({ seed }) => seed),
       bytesPerToken: group[0]!.wideBytes / group[0]!.tokens,
       curve: group[0]!.curve,
     }))
@@ -62,12 +65,22 @@ function table(rows: readonly Row[]): string {
       String(row.sites),
       row.name,
       lossOf(row.losses),
-      baseline && !isBaseline ? signed(100 * (mean(row.losses) / mean(baseline.losses) - 1)) : "",
+      baseline && !isBaseline ? signed(100 * difference(row, baseline)) : "",
       row.bytesPerToken.toPrecision(3),
       baseline && !isBaseline ? `${(baseline.bytesPerToken / row.bytesPerToken).toFixed(0)}x` : "",
     ];
   });
   return [head, head.map(() => "---"), ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+/** To the baseline of the same seed, the mean over seeds that both have. */
+function difference(row: Row, baseline: Row): number {
+  const ofSeed = new Map(baseline.seeds.map((seed, i) => [seed, baseline.losses[i]!]));
+  const both = row.losses.flatMap((loss, i) => {
+    const other = ofSeed.get(row.seeds[i]!);
+    return other === undefined ? [] : [loss / other - 1];
+  });
+  return mean(both);
 }
 
 function lossOf(losses: readonly number[]): string {

@@ -1,7 +1,6 @@
 // The words after `npm run bench -- paced`.
-import { parseArgs } from "node:util";
-import { UserError } from "../../../server/errors.ts";
 import { parseCount } from "../../../server/options.ts";
+import { optionValues } from "../words.ts";
 
 export const PACED_USAGE = "npm run bench -- paced [--steps N] [--out FILE.json]";
 
@@ -17,16 +16,6 @@ export interface PacedOptions {
 
 /** @throws UserError naming the word that is not understood */
 export function parsePacedOptions(args: string[]): PacedOptions {
-  const { steps = "200", out } = words(args);
+  const { steps = "200", out } = optionValues(args, ["steps", "out"], PACED_USAGE);
   return { steps: parseCount("--steps", steps, FEWEST, MOST), out: out ?? null };
-}
-
-function words(args: string[]) {
-  const value = { type: "string" } as const;
-  try {
-    return parseArgs({ args, options: { steps: value, out: value } }).values;
-  } catch (error) {
-    const [what] = (error as Error).message.split(/[.\n]/);
-    throw new UserError(`${what}: ${PACED_USAGE}`);
-  }
 }

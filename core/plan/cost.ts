@@ -12,7 +12,7 @@
 // the exact times.
 import type { RoundsConfig, RunConfig } from "../model/config.ts";
 import { parameterSpace } from "../model/parameters.ts";
-import { encodedBytes, type Codec } from "../reduce/codec.ts";
+import { encodedBytes, type Codec, type SiteCodec } from "../reduce/codec.ts";
 import { CODEC_OF_BITS } from "../reduce/outer.ts";
 import { blockFlops, headFlops } from "./partition.ts";
 import type { LinkSpeed, WorkerSpeed } from "./speed.ts";
@@ -29,16 +29,18 @@ export interface Load {
   readonly head: number;
   /** Activations on a hop. */
   readonly activations: number;
-  /** f32 gradients of the model, and of the largest part that cannot be cut: an end and a block. */
-  readonly gradients: number;
+  /** Values of the model, and of the largest part that cannot be cut: an end and a block. */
+  readonly values: number;
   readonly largestPart: number;
+  /** How gradients travel between a site's replicas. */
+  readonly siteGradients: SiteCodec;
   /** A tied embedding in f32; 0 when not tied. */
   readonly tied: number;
   readonly strategy: RunConfig["strategy"];
 }
 
 export function loadOf(config: RunConfig): Load {
-  const { model, batch, microbatch, strategy } = config;
+  const { model, batch, microbatch, strategy, siteGradients } = config;
   const { tensors, size } = parameterSpace(model);
   const tokens = microbatch * model.context;
   const elements = (of: (part: number | "embed" | "head") => boolean) =>
@@ -54,8 +56,9 @@ export function loadOf(config: RunConfig): Load {
     block: tokens * blockFlops(model),
     head: tokens * headFlops(model),
     activations: microbatchBytes(config),
-    gradients: 4 * size,
-    largestPart: 4 * (end + elements((part) => part === 0)),
+    values: size,
+    largestPart: end + elements((part) => part === 0),
+    siteGradients,
     tied: model.tied ? 4 * model.vocab * model.width : 0,
     strategy,
   };
@@ -115,17 +118,39 @@ export const microbatchesIn = ({ fill, period }: PipelineCost, seconds: number):
   seconds < fill ? 0 : Math.floor((seconds - fill) / period) + 1;
 
 /**
- * The sum over a site's replicas: each stage of the lead replica takes its part of every other's gradient in f32, and
- * sends the sum back. Its part is at least an even share, and at least an end of the model and a block.
+ * How often a worker sends, or takes, most of its gradient when a site's replicas sum: reduce-scatter and all-gather.
+ * Where sites sum each step, the lead replica gathers the sums and scatters those of all sites in between.
  */
-export function siteSumSeconds(load: Load, link: LinkSpeed, replicas: number, leadStages: number): number {
-  if (replicas < 2) return 0;
-  return siteSumSecondsOf(link, replicas, Math.max(load.gradients / leadStages, load.largestPart));
+export type SumHops = 2 | 4;
+export const sumHops = ({ strategy }: Load, sites: number): SumHops =>
+  strategy.kind === "sync" && sites > 1 ? 4 : 2;
+
+/**
+ * The sum over a site's replicas. The largest segment is at least an even share of the model on the shallowest
+ * replica, and at least an end of the model and a block.
+ */
+export function siteSumSeconds(
+  load: Load,
+  link: LinkSpeed,
+  hops: SumHops,
+  replicas: number,
+  fewestStages: number,
+): number {
+  const segment = Math.max(load.values / fewestStages, load.largestPart);
+  return siteSumSecondsOf(load, link, hops, replicas, segment);
 }
 
-/** @param part f32 bytes of the largest segment of the lead replica's stages */
-export const siteSumSecondsOf = (link: LinkSpeed, replicas: number, part: number): number =>
-  replicas < 2 ? 0 : 2 * transferSeconds(link, (replicas - 1) * part);
+/** @param segment values of the largest one that a worker of the site holds */
+export function siteSumSecondsOf(
+  { siteGradients }: Load,
+  link: LinkSpeed,
+  hops: SumHops,
+  replicas: number,
+  segment: number,
+): number {
+  if (replicas < 2) return 0;
+  return hops * transferSeconds(link, encodedBytes(siteGradients, ((replicas - 1) / replicas) * segment));
+}
 
 /** A site's line to the others is theirs together: the slowest counts, and the largest delay. */
 export function slowestOf(links: readonly LinkSpeed[]): LinkSpeed {
@@ -140,14 +165,14 @@ export function slowestOf(links: readonly LinkSpeed[]): LinkSpeed {
  * step; `rounds` for what `overlap` steps do not hide of one each `inner / fragments` steps. (That a site's other
  * replicas are told what was agreed on is not counted: it is 1 / (2 inner) of what they sum each step.)
  */
-export function exchangeSeconds({ strategy, gradients }: Load, wide: readonly LinkSpeed[], step: number) {
+export function exchangeSeconds({ strategy, values }: Load, wide: readonly LinkSpeed[], step: number) {
   if (wide.length < 2) return { exposed: 0, hidden: 0 };
   const link = slowestOf(wide);
   if (strategy.kind === "sync") {
-    return { exposed: reduceSeconds(link, wide.length, gradients / 4, strategy.gradients), hidden: 0 };
+    return { exposed: reduceSeconds(link, wide.length, values, strategy.gradients), hidden: 0 };
   }
   const { inner, fragments, overlap } = strategy;
-  const each = roundSeconds(strategy, link, wide.length, gradients / 4 / fragments);
+  const each = roundSeconds(strategy, link, wide.length, values / fragments);
   const exposed = Math.max(0, each - overlap * step);
   const perStep = fragments / inner;
   return { exposed: exposed * perStep, hidden: (each - exposed) * perStep };

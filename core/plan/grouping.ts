@@ -1,7 +1,7 @@
 // How a site's workers can be grouped into pipelines: few deep ones or many shallow ones, and who is left out.
 // A site of few workers has all groupings tried; a larger one those that are likely, improved afterwards.
 // Not here: which of them a plan takes (planner.ts), what becomes of a group (pipelines.ts).
-import { siteSumSeconds } from "./cost.ts";
+import { siteSumSeconds, type SumHops } from "./cost.ts";
 import {
   goodPipeline,
   pipelineFront,
@@ -20,6 +20,8 @@ export interface Grouping {
 
 export interface SiteTask extends Surroundings {
   readonly workers: readonly Candidate[];
+  /** Of the sum over its replicas. */
+  readonly hops: SumHops;
   /** Stages that every pipeline has, or null where that is free. */
   readonly depth: number | null;
   /** What of a step's microbatches a group may expect: its speed's share of all sites'. */
@@ -50,9 +52,12 @@ export function capacity({ groups, after }: Grouping, seconds: number): number {
   return sum;
 }
 
-export function groupingOf({ load, link }: Surroundings, groups: readonly (readonly Pipeline[])[]): Grouping {
-  const deepest = Math.max(...groups.map(([pipeline]) => pipeline!.workers.length));
-  return { groups, after: siteSumSeconds(load, link, groups.length, deepest) };
+export function groupingOf(
+  { load, link, hops }: SiteTask,
+  groups: readonly (readonly Pipeline[])[],
+): Grouping {
+  const fewestStages = Math.min(...groups.map(([pipeline]) => pipeline!.workers.length));
+  return { groups, after: siteSumSeconds(load, link, hops, groups.length, fewestStages) };
 }
 
 function everyGrouping(task: SiteTask): Grouping[] {

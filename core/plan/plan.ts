@@ -61,7 +61,7 @@ export function leadReplicas(plan: Plan): Replica[] {
 /**
  * Every link the plan needs, each pair once:
  * - site: neighbours in a pipeline; its last stage with its first (sampled tokens, tied embedding);
- *   the stages of a site's other replicas with the lead replica's stages that share blocks with them;
+ *   stages of different replicas of a site that share blocks;
  * - wide: stages of lead replicas of different sites that share blocks.
  */
 export function linksOf(plan: Plan): PlannedLink[] {
@@ -75,21 +75,21 @@ export function linksOf(plan: Plan): PlannedLink[] {
     stages.forEach((stage, i) => add(stage.worker, stages[(i + 1) % stages.length]!.worker, "site"));
   }
   const leads = leadReplicas(plan);
-  for (const replica of plan.replicas) {
-    const lead = leads.find(({ site }) => site === replica.site)!;
-    forOverlaps(replica, lead, (a, b) => add(a.worker, b.worker, "site"));
+  for (const { site } of leads) {
+    const replicas = plan.replicas.filter((replica) => replica.site === site);
+    forOverlaps(replicas, (a, b) => add(a.worker, b.worker, "site"));
   }
-  for (const [i, lead] of leads.entries()) {
-    for (const other of leads.slice(i + 1)) {
-      forOverlaps(lead, other, (a, b) => add(a.worker, b.worker, "wide"));
-    }
-  }
+  forOverlaps(leads, (a, b) => add(a.worker, b.worker, "wide"));
   return [...links.values()];
 }
 
-function forOverlaps(a: Replica, b: Replica, visit: (a: PlannedStage, b: PlannedStage) => void): void {
-  if (a === b) return;
-  for (const x of a.stages) {
-    for (const y of b.stages) if (x.first < y.last && y.first < x.last) visit(x, y);
+/** Pairs of stages, of different replicas, that share blocks. */
+function forOverlaps(replicas: readonly Replica[], visit: (a: PlannedStage, b: PlannedStage) => void): void {
+  for (const [i, replica] of replicas.entries()) {
+    for (const other of replicas.slice(i + 1)) {
+      for (const a of replica.stages) {
+        for (const b of other.stages) if (a.first < b.last && b.first < a.last) visit(a, b);
+      }
+    }
   }
 }

@@ -3,7 +3,7 @@
 // which order its stages work (choose-order.ts), what the plan will take (predict.ts).
 import type { RunConfig } from "../model/config.ts";
 import { withZeroBubble } from "./choose-order.ts";
-import { loadOf, microbatchesIn, pipelineSeconds, type Load } from "./cost.ts";
+import { loadOf, microbatchesIn, pipelineSeconds, sumHops, type Load, type SumHops } from "./cost.ts";
 import { groupingOf, groupingsOf, isSmall, type SiteTask } from "./grouping.ts";
 import { improve } from "./improve.ts";
 import { leftOutOf, type LeftOut } from "./left-out.ts";
@@ -113,22 +113,29 @@ function sitesOf(
   const memory = new StageMemory(config);
   const { stages } = config;
   const share = sharesOf(load, [...candidates.values()].flat());
-  return [...candidates]
-    .filter(([, workers]) => workers.length > 0)
-    .map(([name, workers]) => {
-      const task: SiteTask = {
-        load,
-        memory,
-        link: siteLinks.get(name) ?? FREE_LINK,
-        workers,
-        depth: stages === "auto" ? null : Math.min(stages, workers.length),
-        share,
-      };
-      const all = groupingsOf(task);
-      const exact = isSmall(task) && candidates.size <= ALL_SETS;
-      const groupings = exact ? all : usefulGroupings(all, load.microbatches);
-      return { name, task, wide: wideLinks.get(name) ?? FREE_LINK, groupings };
-    });
+  const peopled = [...candidates].filter(([, workers]) => workers.length > 0);
+  const hops = sumHops(load, peopled.length);
+  return peopled.map(([name, workers]) => {
+    const task: SiteTask = {
+      load,
+      memory,
+      link: siteLinks.get(name) ?? FREE_LINK,
+      hops,
+      workers,
+      depth: stages === "auto" ? null : Math.min(stages, workers.length),
+      share,
+    };
+    const all = groupingsOf(task);
+    const exact = isSmall(task) && candidates.size <= ALL_SETS;
+    const groupings = exact ? all : usefulGroupings(all, load.microbatches);
+    const site: Site = { name, task, wide: wideLinks.get(name) ?? FREE_LINK, groupings };
+    return hops === 2 ? site : { ...site, alone: withHops(site, 2) };
+  });
+}
+
+function withHops(site: Site, hops: SumHops): Site {
+  const task = { ...site.task, hops };
+  return { ...site, task, groupings: site.groupings.map(({ groups }) => groupingOf(task, groups)) };
 }
 
 /** Of a group's pipelines the one that does most in `seconds`, and does it soonest. */

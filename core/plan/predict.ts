@@ -1,6 +1,7 @@
 // What a plan will take: its steps played through exactly, the exchanges added, and what bounds it.
 // Not here: the search for a plan (planner.ts). The optimizer, encoding and the coordinator's answers are not counted.
 import type { RunConfig } from "../model/config.ts";
+import { parameterSpace } from "../model/parameters.ts";
 import { holdingsOf } from "../reduce/holdings.ts";
 import {
   aloneSeconds,
@@ -9,8 +10,10 @@ import {
   forwardSeconds,
   loadOf,
   siteSumSecondsOf,
+  sumHops,
   transferSeconds,
   type Load,
+  type SumHops,
 } from "./cost.ts";
 import { candidatesOf, FREE_LINK, type Measured } from "./measured.ts";
 import type { SiteWorkers } from "./partition.ts";
@@ -153,7 +156,9 @@ function wayOf(known: Known, replica: Replica): Way {
 
 /** The slowest site's pipelines and sum, then the exchange; `after` are the sums by replica. */
 function wholeStep({ config, plan, measured }: PlannedRun, { load }: Known, ways: readonly Way[]) {
-  const sums = new Map(leadReplicas(plan).map((lead) => [lead.site, siteSum(config, plan, lead, measured)]));
+  const leads = leadReplicas(plan);
+  const hops = sumHops(load, leads.length);
+  const sums = new Map(leads.map(({ site }) => [site, siteSum(config, load, plan, site, hops, measured)]));
   const after = plan.replicas.map(({ site }) => sums.get(site)!);
   const wide = [...sums.keys()].map((site) => measured.wideLinks.get(site) ?? FREE_LINK);
   const step = Math.max(...ways.map(({ total }, i) => total + after[i]!));
@@ -186,11 +191,27 @@ function timesOf({ config, load, speeds, siteLinks }: Known, { site, stages }: R
   };
 }
 
-function siteSum({ model }: RunConfig, plan: Plan, lead: Replica, { siteLinks }: Measured): number {
-  const replicas = plan.replicas.filter(({ site }) => site === lead.site).length;
-  if (replicas < 2) return 0;
-  const parts = holdingsOf(model, lead).map(({ segment: { start, end } }) => 4 * (end - start));
-  return siteSumSecondsOf(siteLinks.get(lead.site) ?? FREE_LINK, replicas, Math.max(...parts));
+function siteSum(
+  { model }: RunConfig,
+  load: Load,
+  plan: Plan,
+  name: string,
+  hops: SumHops,
+  { siteLinks }: Measured,
+): number {
+  const replicas = plan.replicas.filter(({ site }) => site === name);
+  if (replicas.length < 2) return 0;
+  const space = parameterSpace(model);
+  const segments = replicas
+    .flatMap((replica) => holdingsOf(model, replica, space))
+    .map(({ segment: { start, end } }) => end - start);
+  return siteSumSecondsOf(
+    load,
+    siteLinks.get(name) ?? FREE_LINK,
+    hops,
+    replicas.length,
+    segments.reduce((a, b) => Math.max(a, b)),
+  );
 }
 
 function describeBound(parts: StepParts, busiest: string, site: string): string {

@@ -12,6 +12,8 @@ export interface Site {
   readonly task: SiteTask;
   readonly wide: LinkSpeed;
   groupings: readonly Grouping[];
+  /** The same for a plan of this site alone, where that makes a difference. */
+  readonly alone?: Site;
 }
 
 /** Sites that take part, and the seconds in which they do a step's microbatches. */
@@ -55,7 +57,10 @@ export const ALL_SETS = 4;
  */
 export function bestSites(load: Load, sites: readonly Site[]): Choice {
   const bestOf = (sets: readonly (readonly Site[])[], soFar: Choice | null) =>
-    sets.reduce((best, set) => shorterStep(load, set, best?.step ?? Infinity) ?? best, soFar);
+    sets.reduce((best, set) => {
+      const members = set.length === 1 ? [set[0]!.alone ?? set[0]!] : set;
+      return shorterStep(load, members, best?.step ?? Infinity) ?? best;
+    }, soFar);
   if (sites.length <= ALL_SETS) return bestOf(subsets(sites), null)!;
   const lines = [...new Set(sites.map(({ wide }) => wide.bytesPerSecond))].sort((a, b) => a - b);
   const byLine = lines.map((line) => sites.filter(({ wide }) => wide.bytesPerSecond >= line));

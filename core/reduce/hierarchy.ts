@@ -1,15 +1,16 @@
-// The hierarchical reducer: sums a gradient over all replicas of a plan, first inside each site, then across
-// sites by reduce-scatter and all-gather between the sites' lead replicas, then back inside each site.
+// The hierarchical reducer: sums a gradient over all replicas of a plan, first inside each site, then across sites
+// between the sites' lead replicas, then back inside each site.
 // It knows segments and workers, not stages of any particular cut: replicas may cut the model differently.
 // Not here: the links that carry the sums (web/link), or division by the token count (the optimizer's scale).
 import type { ModelConfig } from "../model/config.ts";
-import { parameterSpace, type Segment } from "../model/parameters.ts";
-import { leadReplicas, positionOf, type Plan, type Replica } from "../plan/plan.ts";
+import { parameterSpace } from "../model/parameters.ts";
+import { leadReplicas, positionOf, type Plan } from "../plan/plan.ts";
 import type { Codec, SiteCodec } from "./codec.ts";
 import type { UnsaidGradients } from "./error-feedback.ts";
-import { commonSegments, holdingsOf, overlaps, wideSitesOf } from "./holdings.ts";
-import { add, sumAcrossSites } from "./sum-across-sites.ts";
-import { decoded, encoded, type SegmentTransport } from "./transport.ts";
+import { commonSegments, evenParts, holdingsOf, wideSitesOf } from "./holdings.ts";
+import { sumAcrossSites } from "./sum-across-sites.ts";
+import { SiteSum } from "./sum-in-site.ts";
+import type { SegmentTransport } from "./transport.ts";
 
 /** How gradients travel, inside a site and between sites. */
 export interface GradientCodecs {
@@ -33,54 +34,34 @@ export async function sumOverReplicas(
   plan: Plan,
   worker: string,
   gradient: Float32Array,
-  { site, wide, unsaid }: GradientCodecs,
+  { site: codec, wide, unsaid }: GradientCodecs,
   transport: SegmentTransport,
 ): Promise<void> {
-  const space = parameterSpace(model);
-  const holdings = (replica: Replica) => holdingsOf(model, replica, space);
   const { replica: index, stage } = positionOf(plan, worker)!;
   const replica = plan.replicas[index]!;
-  const mine = holdings(replica)[stage]!.segment;
-  const slice = ({ start, end }: Segment) => gradient.subarray(start - mine.start, end - mine.start);
+  const space = parameterSpace(model);
+  const members = plan.replicas.filter(({ site }) => site === replica.site);
+  const holdings = members.map((member) => holdingsOf(model, member, space));
+  const self = members.indexOf(replica);
+  const { segment } = holdings[self]![stage]!;
+  const slice = ({ start, end }: typeof segment) =>
+    gradient.subarray(start - segment.start, end - segment.start);
+  const parts = evenParts(holdings, segment).map((part) => ({ ...part, values: slice(part.segment) }));
+  const site = new SiteSum(self, parts, codec, transport);
 
-  const leads = leadReplicas(plan);
-  const lead = leads.find(({ site }) => site === replica.site)!;
-  if (replica !== lead) {
-    const parts = overlaps(holdings(lead), mine);
-    for (const part of parts) {
-      transport.send(part.worker, "reduce", part.segment.start, encoded(site, slice(part.segment)));
+  await site.reduceScatter();
+  const isAlone = leadReplicas(plan).length === 1;
+  if (!isAlone) {
+    await site.gatherAtLead();
+    if (self === 0) {
+      const sites = wideSitesOf(model, plan);
+      const sums = commonSegments(sites.holdings, segment).map((piece) => {
+        const terms = { codec: wide, ...(unsaid && { feedback: unsaid.of(piece) }) };
+        return sumAcrossSites(sites, worker, piece, slice(piece), terms, transport);
+      });
+      await Promise.all(sums);
     }
-    await Promise.all(
-      parts.map(async (part) => {
-        slice(part.segment).set(await transport.receive(part.worker, "result", part.segment.start));
-      }),
-    );
-    return;
+    await site.scatterFromLead();
   }
-
-  const followers = plan.replicas.filter(({ site }, i) => site === replica.site && plan.replicas[i] !== lead);
-  const followerParts = followers.flatMap((follower) => overlaps(holdings(follower), mine));
-  for (const part of followerParts) {
-    add(slice(part.segment), await transport.receive(part.worker, "reduce", part.segment.start));
-  }
-
-  const sites = wideSitesOf(model, plan);
-  await Promise.all(
-    commonSegments(sites.holdings, mine).map((segment) =>
-      sumAcrossSites(
-        sites,
-        worker,
-        segment,
-        slice(segment),
-        { codec: wide, ...(unsaid && { feedback: unsaid.of(segment) }) },
-        transport,
-      ),
-    ),
-  );
-
-  // In every site, with or without other replicas: all go on with the same bits.
-  if (site !== "f32") gradient.set(decoded(encoded(site, gradient)));
-  for (const part of followerParts) {
-    transport.send(part.worker, "result", part.segment.start, encoded(site, slice(part.segment)));
-  }
+  await site.allGather({ leadHasAll: !isAlone });
 }

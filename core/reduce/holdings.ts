@@ -9,6 +9,7 @@ import {
   type Segment,
 } from "../model/parameters.ts";
 import { leadReplicas, type Plan, type Replica } from "../plan/plan.ts";
+import { cutByShares } from "../plan/wide-shares.ts";
 
 export interface Holding {
   readonly worker: string;
@@ -56,4 +57,27 @@ export function commonSegments(replicas: readonly Holding[][], segment: Segment)
   const inside = [...cuts].filter((cut) => cut > segment.start && cut < segment.end).sort((a, b) => a - b);
   const bounds = [segment.start, ...inside, segment.end];
   return bounds.slice(1).map((end, i) => ({ start: bounds[i]!, end }));
+}
+
+/** A range that one worker of each replica holds, and which replica takes its sum. */
+export interface Part {
+  readonly segment: Segment;
+  /** By replica. */
+  readonly holders: readonly string[];
+  readonly taker: number;
+}
+
+/** Cuts `segment` so that each of the replicas takes the sum of an even part of whatever it holds. */
+export function evenParts(replicas: readonly Holding[][], segment: Segment): Part[] {
+  const shares = replicas.map(() => 1 / replicas.length);
+  return commonSegments(replicas, segment).flatMap(({ start, end }) => {
+    const holders = replicas.map((holdings) => overlaps(holdings, { start, end })[0]!.worker);
+    return cutByShares(end - start, shares)
+      .map((cut, taker) => ({
+        segment: { start: start + cut.first, end: start + cut.end },
+        holders,
+        taker,
+      }))
+      .filter(({ segment }) => segment.start < segment.end);
+  });
 }

@@ -55,6 +55,23 @@ function clusterPlan({
   };
 }
 
+async function sumZeros(cluster: Parameters<typeof clusterPlan>[0]) {
+  const { config, plan } = clusterPlan(cluster);
+  const space = parameterSpace(config.model);
+  const { transport, bytes } = memoryNetwork(plan);
+  const codecs = { site: "f32", wide: "f32", unsaid: null } as const;
+  await Promise.all(
+    plan.replicas.flatMap(({ stages }) =>
+      stages.map(({ worker, first, last }) => {
+        const { start, end } = ownedSegment(space, stageRange(config.model, first, last));
+        const gradient = new Float32Array(end - start);
+        return sumOverReplicas(config.model, plan, worker, gradient, codecs, transport(worker));
+      }),
+    ),
+  );
+  return { space, plan, bytes };
+}
+
 describe("sumOverReplicas", () => {
   test("every worker ends with the sum over replicas, bit for bit the same, over planned links only", async () => {
     await fc.assert(
@@ -145,24 +162,39 @@ describe("sumOverReplicas", () => {
   });
 
   test("two sites exchange each parameter once in each direction", async () => {
-    const { config, plan } = clusterPlan({ layers: 4, tied: false, stages: "auto", sites: [3, 2] });
-    const space = parameterSpace(config.model);
-    const { transport, bytes } = memoryNetwork(plan);
-    await Promise.all(
-      plan.replicas.flatMap(({ stages }) =>
-        stages.map(({ worker, first, last }) => {
-          const { start, end } = ownedSegment(space, stageRange(config.model, first, last));
-          return sumOverReplicas(
-            config.model,
-            plan,
-            worker,
-            new Float32Array(end - start),
-            { site: "f32", wide: "f32", unsaid: null },
-            transport(worker),
-          );
-        }),
-      ),
-    );
+    const { space, bytes } = await sumZeros({ layers: 4, tied: false, stages: "auto", sites: [3, 2] });
     expect(bytes()).toBe(2 * 4 * space.size);
+  });
+
+  test("in a site no worker sends or takes more than its share: what it holds, (R - 1) / R of it, twice", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 2, max: 6 }), async (replicas) => {
+        const { space, plan, bytes } = await sumZeros({
+          layers: 2,
+          tied: false,
+          stages: 1,
+          sites: [replicas],
+        });
+        const share = 2 * 4 * space.size * ((replicas - 1) / replicas);
+        // Parts are whole values, a cut for each replica.
+        const rounding = 2 * 4 * replicas * replicas;
+        for (const { stages } of plan.replicas) {
+          const { worker } = stages[0]!;
+          expect(Math.abs(bytes(({ from }) => from === worker) - share)).toBeLessThan(rounding);
+          expect(Math.abs(bytes(({ to }) => to === worker) - share)).toBeLessThan(rounding);
+        }
+      }),
+    );
+  });
+
+  test("between sites only lead replicas exchange, and no site link carries more than twice as often", async () => {
+    const { space, plan, bytes } = await sumZeros({ layers: 2, tied: false, stages: 1, sites: [4, 3] });
+    const isWide = (pair: { from: string; to: string }) => pair.from.slice(0, 2) !== pair.to.slice(0, 2);
+    expect(bytes(isWide)).toBe(2 * 4 * space.size);
+    for (const { stages } of plan.replicas) {
+      const { worker } = stages[0]!;
+      const inSite = bytes((pair) => pair.from === worker && !isWide(pair));
+      expect(inSite).toBeLessThan(4 * 4 * space.size);
+    }
   });
 });

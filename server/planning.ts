@@ -17,7 +17,7 @@ export interface Candidates {
 }
 
 /** Speeds are thought over so many times in a row to the same end before a plan is given up for them. */
-const CONFIRMED = 3;
+const CONFIRMED = 2;
 /** Of the server's time, what thinking it over may take: large clusters are planned in seconds. */
 const MOST_OF_TIME = 0.02;
 

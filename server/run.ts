@@ -252,9 +252,13 @@ export class Run {
     this.#fruitless = 0;
     this.#lastLoss = step.loss;
     this.#bytesNeeded += stepActivationBytes(this.config, plan.replicas);
-    this.#parts.emit({ event: "step", ...step, seconds: (now - this.#stepBegan) / 1000 });
+    const seconds = (now - this.#stepBegan) / 1000;
     this.#stepBegan = now;
-    this.reconsider("speeds");
+    // Beside the next step, not before it: no worker waits for the log or the planner.
+    setImmediate(() => {
+      this.#parts.emit({ event: "step", ...step, seconds });
+      this.reconsider("speeds");
+    });
   }
 
   /** Trains to the next step after which something is due, or to where it is interrupted. */

@@ -39,12 +39,15 @@ export function fitSpeed(timings: readonly Timing[]): Rates {
   return { block: 1 / perFlop!, head: 1 / perFlop!, overhead: 0 };
 }
 
-/** What counts of a new time against all before it, once a speed is known. */
-const WEIGHT = 0.3;
-
-/** The speed, corrected by how long this work took: all of it by one factor, since one time cannot tell them apart. */
-export function refineSpeed<T extends Rates>(speed: T, { seconds, ...work }: Timing): T {
-  const factor = (secondsOf(work, speed) / seconds) ** WEIGHT;
+/**
+ * The speed, corrected by how long work took lately: all of it by one factor, since such times cannot tell them apart.
+ * The factor is the median: one time that stands out changes nothing, and after a change of speed most of the times
+ * say so to the full.
+ */
+export function refineSpeed<T extends Rates>(speed: T, timings: readonly Timing[]): T {
+  if (timings.length === 0) return speed;
+  const factors = timings.map(({ seconds, ...work }) => secondsOf(work, speed) / seconds);
+  const factor = factors.sort((a, b) => a - b)[factors.length >> 1]!;
   return {
     ...speed,
     block: speed.block * factor,

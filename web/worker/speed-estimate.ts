@@ -6,16 +6,20 @@ import { flopsOf } from "../../core/plan/work.ts";
 /** WebGPU does not say how much memory a GPU has: a worker finds out when it is assigned too much, and says so. */
 const UNKNOWN_MEMORY = 2 ** 50;
 
+/** Of so many steps the median counts: three of them make a change of speed known. */
+const STEPS = 5;
+
 export class SpeedEstimate {
   /** Null before anything was measured. */
-  #speed: WorkerSpeed | null = null;
+  #first: WorkerSpeed | null = null;
+  readonly #recent: Timing[] = [];
 
   get speed(): WorkerSpeed | null {
-    return this.#speed;
+    return this.#first && refineSpeed(this.#first, this.#recent);
   }
 
   probed(rates: Omit<WorkerSpeed, "memory">): void {
-    this.#speed ??= { ...rates, memory: UNKNOWN_MEMORY };
+    this.#first ??= { ...rates, memory: UNKNOWN_MEMORY };
   }
 
   /** Work of a step took the worker so long, without what it waited for. */
@@ -23,7 +27,8 @@ export class SpeedEstimate {
     const { seconds } = timing;
     if (seconds <= 0) return;
     const rate = flopsOf(timing) / seconds;
-    if (this.#speed) this.#speed = refineSpeed(this.#speed, timing);
-    else this.#speed = { block: rate, head: rate, overhead: 0, memory: UNKNOWN_MEMORY };
+    this.#first ??= { block: rate, head: rate, overhead: 0, memory: UNKNOWN_MEMORY };
+    this.#recent.push(timing);
+    if (this.#recent.length > STEPS) this.#recent.shift();
   }
 }

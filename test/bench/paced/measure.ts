@@ -22,10 +22,10 @@ import type { PacedResult } from "./result.ts";
 /** Not counted: the first steps compile and settle. */
 const SETTLING = 5;
 const ALONE_STEPS = 3;
-const EVEN_STEPS = 15;
+const EVEN_STEPS = 10;
 /** Steps before a worker is slowed, and after. */
-const BEFORE = 20;
-const AFTER = 40;
+const BEFORE = 15;
+const AFTER = 30;
 
 type Say = (line: string) => void;
 

@@ -64,7 +64,7 @@ export function renderPacedResult({ runtime, date, processor, steps, rows, slowe
       : `reached 90 % of that from step ${stepsUntil} after the change on`;
   return [
     "## paced: unequal devices",
-    `${date}; ${processor}; ${runtime}, SwiftShader. Workers that really compute and then sleep to the time of a device of their pace, over real data channels; strategy \`sync\`, ${steps} steps, of which the first five are not counted. "Alone" is the sum of what workers of these paces reach by themselves; "evenly" the same cluster with equal shares, 15 steps.`,
+    `${date}; ${processor}; ${runtime}, SwiftShader. Workers that really compute and then sleep to the time of a device of their pace, over real data channels; strategy \`sync\`, ${steps} steps, of which the first five are not counted. "Alone" is the sum of what workers of these paces reach by themselves; "evenly" the same cluster with equal shares, 10 steps.`,
     [
       "| cluster | alone, tokens/s | reached | share | predicted | off by | evenly, share | a step | plans |",
       "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",

@@ -21,6 +21,9 @@ import { parsePlanOptions, type PlanBenchOptions } from "./plan/options.ts";
 import { measurePaced } from "./paced/measure.ts";
 import { parsePacedOptions, type PacedOptions } from "./paced/options.ts";
 import { PacedResult, renderPacedResult } from "./paced/result.ts";
+import { measureWan } from "./wan/measure.ts";
+import { parseWanOptions, type WanOptions } from "./wan/options.ts";
+import { renderWanResult, WanResult } from "./wan/result.ts";
 import { parseBenchOptions, type BenchOptions } from "./options.ts";
 import { pack, packFolder } from "./pack.ts";
 import { contenderVersions, packageVersion } from "./packages.ts";
@@ -36,6 +39,7 @@ try {
   else if (words[0] === "link") await benchLinks(parseLinkOptions(words.slice(1)));
   else if (words[0] === "precision") await comparePrecisions(words.slice(1));
   else if (words[0] === "paced") await benchPaced(parsePacedOptions(words.slice(1)));
+  else if (words[0] === "wan") await benchWan(parseWanOptions(words.slice(1)));
   else if (words[0] === "plan") await benchPlanner(parsePlanOptions(words.slice(1)));
   else await bench(parseBenchOptions(words));
   process.exit(EXIT.done);
@@ -73,6 +77,12 @@ async function benchPlanner({ rounds, out }: PlanBenchOptions): Promise<void> {
   console.log(await format(renderPlanResult(result), { parser: "markdown" }));
 }
 
+async function benchWan(options: WanOptions): Promise<void> {
+  const result = await measureWan(options, say);
+  await keep(result, `wan-${slug(Object.values(result.network).join("-"))}`, options.out);
+  console.log(await format(renderWanResult(result), { parser: "markdown" }));
+}
+
 async function benchPaced({ steps, out }: PacedOptions): Promise<void> {
   const result = await measurePaced(steps, say);
   await keep(result, "paced", out);
@@ -80,7 +90,7 @@ async function benchPaced({ steps, out }: PacedOptions): Promise<void> {
 }
 
 async function keep(
-  result: Result | LinkResult | PlanResult | PacedResult,
+  result: Result | LinkResult | PlanResult | PacedResult | WanResult,
   name: string,
   out: string | null,
 ): Promise<void> {
@@ -122,10 +132,11 @@ async function allResults(): Promise<{ ofGpu: Result[]; others: string[] }> {
   const texts = await Promise.all(names.map((name) => readFile(join(FOLDER, name), "utf8")));
   const all = { ofGpu: [] as Result[], others: [] as string[] };
   for (const text of texts) {
-    const result = z.union([Result, LinkResult, PlanResult, PacedResult]).parse(JSON.parse(text));
+    const result = z.union([Result, LinkResult, PlanResult, PacedResult, WanResult]).parse(JSON.parse(text));
     if (result.command === "link") all.others.push(renderLinkResult(result));
     else if (result.command === "plan") all.others.push(renderPlanResult(result));
     else if (result.command === "paced") all.others.push(renderPacedResult(result));
+    else if (result.command === "wan") all.others.push(renderWanResult(result));
     else all.ofGpu.push(result);
   }
   return all;

@@ -11,7 +11,7 @@ import { CHROMIUM_FLAGS } from "../../../server/chromium-flags.ts";
 import { EXIT, UserError } from "../../../server/errors.ts";
 import { interrupted } from "../../../server/interrupt.ts";
 import { describeMachine } from "../machine.ts";
-import { emulate, loopback, type Place } from "./emulator.ts";
+import { emulate, loopback, type Place } from "../emulator.ts";
 import type { LinkOptions } from "./options.ts";
 import type { LinkResult } from "./result.ts";
 import { SIDES } from "./sides.ts";

@@ -1,5 +1,6 @@
 // The tables of docs/benchmarks.md that are about links.
 import { duration } from "../markdown.ts";
+import { describeNetwork } from "../network.ts";
 import { median } from "../statistics.ts";
 import type { LinkResult } from "./result.ts";
 
@@ -10,9 +11,7 @@ const NAMES = {
 } as const;
 
 export function renderLinkResult({ runtime, date, processor, network, bytes, rows }: LinkResult): string {
-  const where = network
-    ? `${network.delayMs} ms one way, ${network.mbit} Mbit/s, ${network.loss} % loss`
-    : "loopback";
+  const where = network ? describeNetwork(network) : "loopback";
   const websocket = rows.find(({ way }) => way === "websocket");
   const lines = rows.map(({ way, first, seconds, lanes }) => {
     const middle = median(seconds);

@@ -2,7 +2,8 @@
 import { parseArgs } from "node:util";
 import { UserError } from "../../../server/errors.ts";
 import { parseCount } from "../../../server/options.ts";
-import { Network, type Way, WAYS } from "./result.ts";
+import { parseNetwork, type Network } from "../network.ts";
+import { type Way, WAYS } from "./result.ts";
 
 export const LINK_USAGE =
   "npm run bench -- link [--wan DELAY_MS:MBIT:LOSS_PERCENT] [--repeats N] [--only NAME,NAME] [--out FILE.json]";
@@ -22,7 +23,7 @@ export interface LinkOptions {
 export function parseLinkOptions(args: string[]): LinkOptions {
   const { wan, repeats = "5", only, out } = words(args);
   return {
-    network: wan === undefined ? null : network(wan),
+    network: wan === undefined ? null : parseNetwork(wan),
     rounds: parseCount("--repeats", repeats, 1, MOST_ROUNDS),
     ways: only === undefined ? WAYS : [...new Set(only.split(",").map(way))],
     out: out ?? null,
@@ -38,13 +39,6 @@ function words(args: string[]) {
     const [what] = (error as Error).message.split(/[.\n]/);
     throw new UserError(`${what}: ${LINK_USAGE}`);
   }
-}
-
-function network(text: string): Network {
-  const [delayMs, mbit, loss, ...rest] = text.split(":").map(Number);
-  const parsed = Network.safeParse({ delayMs, mbit, loss });
-  if (parsed.success && rest.length === 0) return parsed.data;
-  throw new UserError(`--wan is '${text}': give delay in ms, Mbit/s and loss in percent, such as 25:20:0.1`);
 }
 
 function way(name: string): Way {

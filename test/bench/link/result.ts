@@ -1,19 +1,10 @@
 // What the benchmark of links leaves behind, and what its page and its parts call the ways a transfer can take.
 import { z } from "zod";
+import { Network } from "../network.ts";
 
 /** Our wide link; one bare data channel; a WebSocket through our server's relay. */
 export const WAYS = ["link", "channel", "websocket"] as const;
 export type Way = (typeof WAYS)[number];
-
-export const Network = z.strictObject({
-  /** Between the two pages, one way. The server is half way. */
-  delayMs: z.number().min(0),
-  /** Of each page's own line, in each direction. */
-  mbit: z.number().positive(),
-  /** Packets that do not arrive between the two pages, percent. */
-  loss: z.number().min(0).max(50),
-});
-export type Network = z.infer<typeof Network>;
 
 export const LinkResult = z.strictObject({
   command: z.literal("link"),

@@ -3,9 +3,9 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { UserError } from "../../../server/errors.ts";
-import { programNamedBy, programOnPath } from "../../../server/programs.ts";
-import type { Network } from "./result.ts";
+import { UserError } from "../../server/errors.ts";
+import { programNamedBy, programOnPath } from "../../server/programs.ts";
+import type { Network } from "./network.ts";
 
 /** What a router before a slow line holds, in KB. */
 const QUEUE_KB = 500;

@@ -205,8 +205,8 @@ export class Lane {
       return;
     }
     this.#silent++;
-    this.acknowledge();
     // Behind frames it would measure how many there are.
     if (this.load === 0) this.probe(0);
+    this.acknowledge();
   }
 }

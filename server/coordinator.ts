@@ -13,9 +13,10 @@ import { EXPORTED_FILES, type Checkpoint, type Checkpoints, type ExportedFile } 
 import type { Coordinator, CoordinatorUpdate, WorkerPort } from "./coordinator-port.ts";
 import { loadCorpus } from "./corpus.ts";
 import { describeHolding } from "../core/plan/describe.ts";
-import { USUAL_SITE_LINK } from "../core/plan/measured.ts";
+import { linkSpeeds } from "../core/plan/link-speeds.ts";
 import { linksOf } from "../core/plan/plan.ts";
 import { UserError } from "./errors.ts";
+import { LinkTable } from "./link-table.ts";
 import { log } from "./log.ts";
 import { Planning } from "./planning.ts";
 import { Run, type Crew } from "./run.ts";
@@ -47,6 +48,7 @@ interface Member {
 export class RunCoordinator implements Coordinator {
   readonly #parts: CoordinatorParts;
   readonly #members = new Map<string, Member>();
+  readonly #links = new LinkTable();
   readonly #listeners = new Set<(update: CoordinatorUpdate) => void>();
   #run: Run | null = null;
   #events: RunEvent[] = [];
@@ -74,6 +76,7 @@ export class RunCoordinator implements Coordinator {
     const member = this.#members.get(worker);
     if (!member) return;
     this.#members.delete(worker);
+    this.#links.forget(worker);
     this.#run?.lose(worker, reason);
     this.#reportWorker(member.port, `left: ${reason}`);
   }
@@ -105,6 +108,7 @@ export class RunCoordinator implements Coordinator {
       this.#changeCrew();
       this.#changed();
     } else if ("generation" in message) {
+      if (message.type === "ready") this.#takeLinks(worker, message);
       this.#run?.deliver(worker, message);
     }
   }
@@ -119,6 +123,7 @@ export class RunCoordinator implements Coordinator {
       config.init ? this.#initial(config, config.init, id) : null,
     ]);
     const number = await this.#parts.store.createRun({ id, config });
+    this.#links.beginRun();
     this.#events = [];
     this.#run = new Run({
       id,
@@ -231,18 +236,13 @@ export class RunCoordinator implements Coordinator {
   #readyCrew(): Crew {
     const members = [...this.#members.values()].filter(({ paused }) => !paused);
     const ready = members.map(({ port }) => port).sort(byJoinOrder);
-    const sites = new Map<string, string[]>();
-    for (const { id, site } of ready) sites.set(site, [...(sites.get(site) ?? []), id]);
+    const sites = sitesOf(ready);
+    const everyone = sitesOf([...this.#members.values()].map(({ port }) => port));
     const workers = new Map(members.flatMap(({ port, speed }) => (speed ? [[port.id, speed] as const] : [])));
     return {
       sites,
       ports: new Map(ready.map((port) => [port.id, port])),
-      measured: {
-        workers,
-        siteLinks: new Map([...sites.keys()].map((site) => [site, USUAL_SITE_LINK])),
-        // Taken for fast: a site that people have joined is not to be left out for what nobody has measured.
-        wideLinks: new Map(),
-      },
+      measured: { workers, ...linkSpeeds(everyone, this.#links.all()) },
     };
   }
 
@@ -278,6 +278,14 @@ export class RunCoordinator implements Coordinator {
     }, TOGETHER_MS).unref();
   }
 
+  #takeLinks(worker: string, { generation, links = [] }: Extract<ClientMessage, { type: "ready" }>): void {
+    this.#links.take(
+      worker,
+      generation,
+      links.filter(({ peer }) => this.#members.has(peer)),
+    );
+  }
+
   #workerView({ port, paused, relayed, speed }: Member): WorkerView {
     const { id, site, name, gpu } = port;
     const run = this.#active ? this.#run : null;
@@ -294,6 +302,7 @@ export class RunCoordinator implements Coordinator {
       state,
       holds,
       relayed: [...relayed],
+      links: this.#links.of(id),
     };
   }
 
@@ -320,6 +329,12 @@ export class RunCoordinator implements Coordinator {
     }
     for (const listener of this.#listeners) listener({ type: "snapshot" });
   }
+}
+
+function sitesOf(ports: readonly WorkerPort[]): Map<string, string[]> {
+  const sites = new Map<string, string[]>();
+  for (const { id, site } of ports) sites.set(site, [...(sites.get(site) ?? []), id]);
+  return sites;
 }
 
 /** "a-2" before "a-10", sites in alphabetical order. */

@@ -46,6 +46,6 @@ export function candidatesOf(
 }
 
 /** Of an even number the lower one. */
-function middle(values: readonly number[]): number {
+export function middle(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[(values.length - 1) >> 1]!;
 }

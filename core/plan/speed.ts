@@ -22,3 +22,7 @@ export const LinkSpeed = z.strictObject({
   delay: z.number().min(0),
 });
 export type LinkSpeed = z.infer<typeof LinkSpeed>;
+
+/** Of a worker's link, towards the worker `peer`. */
+export const PeerSpeed = LinkSpeed.extend({ peer: z.string().max(100) });
+export type PeerSpeed = z.infer<typeof PeerSpeed>;

@@ -3,13 +3,15 @@
 import { z } from "zod";
 import { RunConfig } from "../model/config.ts";
 import { Plan } from "../plan/plan.ts";
-import { WorkerSpeed } from "../plan/speed.ts";
+import { PeerSpeed, WorkerSpeed } from "../plan/speed.ts";
 import { History, RunEvent, Snapshot } from "./events.ts";
 
 export const PROTOCOL_VERSION = 1;
 export const MAX_CONTROL_BYTES = 64 * 1024;
 /** Only the history that a viewer starts from may be longer. */
 export const MAX_VIEWER_BYTES = 4 * 1024 * 1024;
+/** Links that a worker tells of: no plan gives it more, short of hundreds of sites. */
+export const MOST_PEERS = 256;
 
 const index = z.number().int().min(0);
 const text = z.string().max(2000);
@@ -89,6 +91,8 @@ export const ClientMessage = z.discriminatedUnion("type", [
     times: Times,
     /** As of this step; absent until one was measured. */
     speed: WorkerSpeed.optional(),
+    /** This worker's links, the first time in a generation and when one has changed. */
+    links: z.array(PeerSpeed).max(MOST_PEERS).optional(),
     bytes: ByteCounts,
   }),
   z.strictObject({

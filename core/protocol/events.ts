@@ -1,7 +1,7 @@
 // Events of a run, as `--json` prints them and viewers receive them, and what viewers see of workers and runs.
 import { z } from "zod";
 import { RunConfig } from "../model/config.ts";
-import { WorkerSpeed } from "../plan/speed.ts";
+import { PeerSpeed, WorkerSpeed } from "../plan/speed.ts";
 
 const index = z.number().int().min(0);
 const loss = z.number().nullable();
@@ -107,6 +107,8 @@ export const WorkerView = z.strictObject({
   holds: z.string(),
   /** Workers that it reaches only through the server's relay. */
   relayed: z.array(z.string()),
+  /** How fast it sends to others, of those that it was linked with. */
+  links: z.array(PeerSpeed),
 });
 export type WorkerView = z.infer<typeof WorkerView>;
 

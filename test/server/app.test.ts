@@ -158,7 +158,16 @@ describe("blobs", () => {
 });
 
 test("metrics count workers by site and bytes by link", async () => {
-  const worker = { name: "m", gpu: "", browser: "", speed: null, state: "idle", holds: "", relayed: [] };
+  const worker = {
+    name: "m",
+    gpu: "",
+    browser: "",
+    speed: null,
+    state: "idle",
+    holds: "",
+    relayed: [],
+    links: [],
+  };
   served.coordinator.view = {
     workers: [
       { ...worker, id: "a-1", site: "a" },

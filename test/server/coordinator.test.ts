@@ -37,3 +37,21 @@ test("the newest speed of each worker stands, until it leaves", () => {
   coordinator.leave("a-1", "it left");
   expect(speeds()).toEqual([["b-1", 5e9]]);
 });
+
+test("what workers say of their links is kept by pair, for workers that are there", () => {
+  const coordinator = new RunCoordinator({} as CoordinatorParts);
+  const links = (worker: string) => coordinator.snapshot().workers.find(({ id }) => id === worker)!.links;
+  for (const id of ["a-1", "b-1", "c-1"]) coordinator.join(fakeWorker(id, () => {}).port);
+  const to = (peer: string, bytesPerSecond: number) => ({ peer, bytesPerSecond, delay: 0.01 });
+  coordinator.message("a-1", { ...READY, links: [to("b-1", 1e6), to("c-1", 2e6), to("nobody", 1)] });
+  coordinator.message("b-1", { ...READY, links: [to("a-1", 3e6)] });
+  expect(links("a-1")).toEqual([to("b-1", 1e6), to("c-1", 2e6)]);
+  // A link that is told of no more stays known: the two may be linked again.
+  coordinator.message("a-1", { ...READY, generation: 2, links: [to("c-1", 5e6)] });
+  coordinator.message("a-1", { ...READY, generation: 2 });
+  expect(links("a-1")).toEqual([to("b-1", 1e6), to("c-1", 5e6)]);
+  coordinator.leave("b-1", "it left");
+  coordinator.join(fakeWorker("b-1", () => {}).port);
+  expect(links("a-1")).toEqual([to("c-1", 5e6)]);
+  expect(links("b-1")).toEqual([]);
+});

@@ -1,6 +1,6 @@
 // Sites and their workers.
 import type { WorkerView } from "../../core/protocol/events.ts";
-import { formatBytes, formatFlops } from "../../core/format.ts";
+import { formatBytes, formatFlops, formatSeconds } from "../../core/format.ts";
 import { StateLabel } from "../ui/state-label.tsx";
 import { describeWorkerState } from "./describe-state.ts";
 import { JoinLink } from "./join-link.tsx";
@@ -42,7 +42,10 @@ function Site({ name, workers }: { readonly name: string; readonly workers: read
   );
 }
 
-function Worker({ id, name, gpu, browser, speed, state, holds, relayed }: WorkerView) {
+/** Links of a worker that are shown. */
+const MOST_LINKS = 6;
+
+function Worker({ id, name, gpu, browser, speed, state, holds, relayed, links }: WorkerView) {
   const tally = snapshot.value.run?.byWorker[id];
   return (
     <li>
@@ -66,6 +69,20 @@ function Worker({ id, name, gpu, browser, speed, state, holds, relayed }: Worker
         <div class="soft">
           sent {formatBytes(tally.siteBytes)} in its site, {formatBytes(tally.wideBytes)} to others
           {tally.computing !== null && `; ${(100 * tally.computing).toFixed(0)} % of its time at work`}
+        </div>
+      )}
+      {links.length > 0 && (
+        <div class="soft">
+          links:{" "}
+          {links.slice(0, MOST_LINKS).map(({ peer, bytesPerSecond, delay }, i) => (
+            <>
+              {i > 0 && ", "}
+              <span class="whole">
+                {peer} {formatBytes(Math.round(bytesPerSecond))}/s {formatSeconds(delay)}
+              </span>
+            </>
+          ))}
+          {links.length > MOST_LINKS && `, and ${links.length - MOST_LINKS} more`}
         </div>
       )}
       {relayed.length > 0 && <div>to {relayed.join(", ")} through the server</div>}

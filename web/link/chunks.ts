@@ -10,7 +10,7 @@ export const CHUNK_HEADER_BYTES = 13;
 export const MAX_TOTAL_BYTES = FRAME_HEADER_BYTES + MAX_FRAME_BYTES;
 
 const MAX_REASON_BYTES = 1000;
-const TYPES = { frame: 0, again: 1, hello: 2, ack: 3, goodbye: 4 } as const;
+const TYPES = { frame: 0, again: 1, hello: 2, ack: 3, goodbye: 4, probe: 5, echo: 6 } as const;
 
 export type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -50,7 +50,18 @@ export interface Goodbye {
   readonly reason: string;
 }
 
-export type Chunk = FrameChunk | Hello | Ack | Goodbye;
+/** "Echo this at once": for measuring. */
+export interface Probe {
+  readonly type: "probe";
+}
+
+export interface Echo {
+  readonly type: "echo";
+}
+
+export type Chunk = FrameChunk | Hello | Ack | Goodbye | Probe | Echo;
+/** What lanes leave to their link. */
+export type LinkChunk = FrameChunk | Ack | Goodbye;
 
 /** A message that no link would have sent. */
 export class ChunkError extends Error {
@@ -106,6 +117,17 @@ export function goodbyeChunk({ frames, reason }: Omit<Goodbye, "type">): Bytes {
   return chunk;
 }
 
+/** Of so many bytes beside its type, which mean nothing. */
+export function probeChunk(bytes: number): Bytes {
+  const chunk = new Uint8Array(1 + bytes);
+  chunk[0] = TYPES.probe;
+  return chunk;
+}
+
+export function echoChunk(): Bytes {
+  return Uint8Array.of(TYPES.echo);
+}
+
 /** Reads one message. @throws ChunkError when it cannot be one of a link's */
 export function parseChunk(message: Uint8Array): Chunk {
   const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
@@ -140,6 +162,11 @@ export function parseChunk(message: Uint8Array): Chunk {
       const text = message.subarray(5, 5 + MAX_REASON_BYTES);
       return { type: "goodbye", frames: view.getUint32(1, true), reason: new TextDecoder().decode(text) };
     }
+    case TYPES.probe:
+      return { type: "probe" };
+    case TYPES.echo:
+      require(message.length === 1);
+      return { type: "echo" };
     default:
       throw new ChunkError(`unknown chunk type ${message[0]}`);
   }

@@ -1,7 +1,15 @@
 // One carrier in the service of a link: greets the other side over it, lets it beat, and notices when it is dead.
 // Not here: what goes over it (link.ts), opening one (pair.ts).
 import type { Carrier } from "./carrier.ts";
-import { type Bytes, type Chunk, ChunkError, type Hello, parseChunk } from "./chunks.ts";
+import {
+  type Bytes,
+  ChunkError,
+  echoChunk,
+  type Hello,
+  type LinkChunk,
+  parseChunk,
+  probeChunk,
+} from "./chunks.ts";
 
 /** Frames wait while a lane has this much unsent: enough to keep it busy, little enough to close quickly. */
 export const HIGH_WATER_BYTES = 256 * 1024;
@@ -15,14 +23,19 @@ export interface LaneUser {
   acknowledgement(received: number): Bytes;
   /** A piece of a frame, handed over at `sent`, has arrived. */
   onArrived(sent: number): void;
+  /** All pieces of frames that went out since there was none under way have arrived. */
+  onCarried(bytes: number, ms: number): void;
+  /** A probe of so many bytes came back. */
+  onEcho(lane: Lane, bytes: number, ms: number): void;
   /** The other side is ready for frames on this lane. @throws ChunkError if it cannot be the right one */
   onReady(lane: Lane, hello: Hello): void;
   /** @throws ChunkError if no link would have sent it */
-  onChunk(lane: Lane, chunk: Exclude<Chunk, Hello>): void;
+  onChunk(lane: Lane, chunk: LinkChunk): void;
   /** There may be room for more. */
   onRoom(): void;
   /** A message was handed over that is none of a frame's. */
   onOwnBytes(bytes: number): void;
+  onProbeBytes(bytes: number): void;
   /** The carrier is gone, or never opened; not called after `close`. */
   onLost(lane: Lane, reason: string): void;
   /** The other side sent what no link would have sent. */
@@ -42,6 +55,10 @@ export class Lane {
   #received = 0;
   /** Those under way. */
   readonly #underWay: { readonly bytes: number; readonly sent: number }[] = [];
+  /** Of frames, since nothing was under way. */
+  #stretch = { began: 0, bytes: 0 };
+  /** Those not yet echoed. */
+  readonly #probes: { readonly bytes: number; readonly sent: number }[] = [];
 
   /** @param carrier fresh: this lane becomes its only user */
   constructor(carrier: Carrier, user: LaneUser) {
@@ -102,8 +119,11 @@ export class Lane {
 
   /** Hands over a piece of a frame. */
   handFrame(chunk: Bytes): boolean {
+    const now = performance.now();
+    if (this.#underWay.length === 0) this.#stretch = { began: now, bytes: 0 };
     this.#handed++;
-    this.#underWay.push({ bytes: chunk.length, sent: performance.now() });
+    this.#stretch.bytes += chunk.length;
+    this.#underWay.push({ bytes: chunk.length, sent: now });
     return this.hand(chunk);
   }
 
@@ -114,6 +134,13 @@ export class Lane {
   /** Hands over one of the link's own words. */
   say(chunk: Bytes): void {
     if (this.hand(chunk)) this.#user.onOwnBytes(chunk.length);
+  }
+
+  /** Hands over a probe of so many bytes, to be echoed. */
+  probe(bytes: number): void {
+    const chunk = probeChunk(bytes);
+    this.#probes.push({ bytes, sent: performance.now() });
+    if (this.hand(chunk)) this.#user.onProbeBytes(chunk.length);
   }
 
   lose(reason: string): void {
@@ -134,6 +161,8 @@ export class Lane {
     try {
       const chunk = parseChunk(message);
       if (chunk.type === "hello") this.#greet(chunk);
+      else if (chunk.type === "probe") this.say(echoChunk());
+      else if (chunk.type === "echo") this.#takeEcho();
       else {
         if (chunk.type === "frame") this.#received++;
         if (chunk.type === "ack") this.#takeArrived(chunk.chunks);
@@ -150,6 +179,14 @@ export class Lane {
     const arrived = this.#underWay.splice(0, Math.max(0, chunks - this.#arrived));
     this.#arrived = Math.max(chunks, this.#arrived);
     for (const { sent } of arrived) this.#user.onArrived(sent);
+    if (arrived.length === 0 || this.#underWay.length > 0) return;
+    this.#user.onCarried(this.#stretch.bytes, performance.now() - this.#stretch.began);
+  }
+
+  #takeEcho(): void {
+    const probe = this.#probes.shift();
+    if (!probe) throw new ChunkError("an echo of nothing");
+    this.#user.onEcho(this, probe.bytes, performance.now() - probe.sent);
   }
 
   /** Answers the first hello: the other side may not have been listening when ours was sent. */
@@ -168,6 +205,8 @@ export class Lane {
       return;
     }
     this.#silent++;
+    // Behind frames it would measure how many there are.
+    if (this.load === 0) this.probe(0);
     this.acknowledge();
   }
 }

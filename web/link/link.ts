@@ -1,14 +1,15 @@
 // A link: whole frames, in order, none lost and none twice, over one or more lanes that may come and go. It spreads
 // chunks over the lanes that have room, holds senders back while none has, acknowledges what arrived, sends again
-// what a lost lane had, and counts the bytes it hands over.
+// what a lost lane had, counts the bytes it hands over, and measures how fast it is.
 // Not here: opening carriers and trying again (pair.ts), the meaning of a frame (core/protocol).
+import type { LinkSpeed } from "../../core/plan/speed.ts";
 import { frameKind } from "../../core/protocol/frame.ts";
+import { Burst } from "./burst.ts";
 import type { Carrier } from "./carrier.ts";
 import {
   type Ack,
   ackChunk,
   type Bytes,
-  type Chunk,
   ChunkError,
   distance,
   type FrameChunk,
@@ -16,10 +17,12 @@ import {
   goodbyeChunk,
   type Hello,
   helloChunk,
+  type LinkChunk,
 } from "./chunks.ts";
 import { FrameJoiner, WINDOW_FRAMES } from "./frame-joiner.ts";
 import { Lane, type LaneUser } from "./lane.ts";
 import { LaneTuner, SAMPLE_MS } from "./lane-tuner.ts";
+import { LinkMeter } from "./link-meter.ts";
 import { Outbox } from "./outbox.ts";
 import { Window } from "./window.ts";
 
@@ -40,6 +43,7 @@ const RESCUE_BYTES = 128 * 1024;
 
 /** What a link counts its own bytes as: hello, acknowledgements, goodbye, and frames that are not Tributary's. */
 const OWN_PURPOSE = "link";
+const PROBE_PURPOSE = "probe";
 
 export interface LinkOptions {
   /** Lanes that may be asked for, a power of 2. */
@@ -50,7 +54,7 @@ export interface LinkOptions {
   onFrame(frame: ArrayBuffer): void;
   /** The link is gone; not called after `close`. */
   onClose(reason: string): void;
-  /** Bytes handed to carriers, chunk headers included; `purpose` is a frame's kind or "link". */
+  /** Bytes handed to carriers, chunk headers included; `purpose` is a frame's kind, "link" or "probe". */
   onBytes(purpose: string, bytes: number): void;
   /** A lane has come to be ready or another number of them is wanted; or one is lost, for this reason. */
   onLanes(lost?: string): void;
@@ -62,6 +66,8 @@ export class Link {
   readonly #outbox = new Outbox<Lane>();
   readonly #tuner: LaneTuner;
   readonly #window = new Window();
+  readonly #meter = new LinkMeter();
+  #burst: Burst | undefined;
   /** Whether frames wait for the window. */
   #full = false;
   /** In the order in which they came. */
@@ -79,6 +85,8 @@ export class Link {
   #sampling: ReturnType<typeof setInterval> | undefined;
   /** Of frames, to lanes. */
   #handedBytes = 0;
+  /** Whether there was a moment without a frame that waited for room since the last sample. */
+  #ranDry = true;
   #farewell: Goodbye | undefined;
   #onEmpty: (() => void) | undefined;
 
@@ -102,6 +110,18 @@ export class Link {
   /** Lanes that would be of use to either side. */
   get wantedLanes(): number {
     return Math.min(this.#options.mostLanes, Math.max(this.#tuner.wanted, this.#wantedThere));
+  }
+
+  /** Towards the other side; undefined before it was measured. */
+  get speed(): LinkSpeed | undefined {
+    return this.#meter.speed;
+  }
+
+  /** Finds out how fast the link is, until it has frames to send. */
+  measure(): void {
+    this.#burst = new Burst();
+    const [lane] = this.#ready();
+    if (lane) this.#probe(lane);
   }
 
   /** Closes lanes that go through the relay: others carry what they had. */
@@ -135,10 +155,13 @@ export class Link {
     greeting: () => helloChunk({ due: this.#joiner.due, kept: this.#outbox.kept }),
     acknowledgement: (received) => this.#ack(received),
     onArrived: (sent) => this.#window.arrived(sent, performance.now(), this.#full),
+    onCarried: (bytes, ms) => this.#meter.managed(bytes, ms),
+    onEcho: (lane, bytes, ms) => this.#takeEcho(lane, bytes, ms),
     onReady: (_, hello) => this.#welcome(hello),
     onChunk: (lane, chunk) => this.#take(lane, chunk),
     onRoom: () => this.#pump(),
     onOwnBytes: (bytes) => this.#options.onBytes(OWN_PURPOSE, bytes),
+    onProbeBytes: (bytes) => this.#options.onBytes(PROBE_PURPOSE, bytes),
     onLost: (lane, reason) => this.#loseLane(lane, reason),
     onDamage: (reason) => this.#lose(`damaged: ${reason}`),
   };
@@ -159,7 +182,21 @@ export class Link {
     this.#pump();
   }
 
-  #take(lane: Lane, chunk: Exclude<Chunk, Hello>): void {
+  #takeEcho(lane: Lane, bytes: number, ms: number): void {
+    const round = this.#burst?.round;
+    if (bytes === 0) this.#meter.roundTrip(ms);
+    if (!round || bytes !== round.bytes || !this.#burst!.echoed(ms)) return;
+    if (bytes > 0) this.#meter.probed(round.probes * bytes, ms);
+    this.#probe(lane);
+  }
+
+  #probe(lane: Lane): void {
+    const round = this.#burst!.round;
+    if (!round || !this.#outbox.idle) this.#burst = undefined;
+    else for (let i = 0; i < round.probes; i++) lane.probe(round.bytes);
+  }
+
+  #take(lane: Lane, chunk: LinkChunk): void {
     if (this.#state === "closed") return;
     if (chunk.type === "frame") this.#takeFrame(lane, chunk);
     else if (chunk.type === "ack") this.#takeAck(chunk);
@@ -216,6 +253,7 @@ export class Link {
       if (!lane || this.#full) break;
       this.#handFrame(lane, this.#outbox.take(lane, performance.now())!);
     }
+    if (this.#outbox.nextLength === 0) this.#ranDry = true;
     this.#sample();
   }
 
@@ -267,7 +305,8 @@ export class Link {
 
   /** Watches how fast lanes empty and whether one stalls, as long as frames are under way. */
   #sample(): void {
-    if (this.#sampling || !this.#isWide || this.#outbox.idle) return;
+    if (this.#sampling || this.#outbox.idle) return;
+    this.#ranDry = this.#outbox.nextLength === 0;
     let time = performance.now();
     let sent = this.#sentBytes();
     this.#sampling = setInterval(() => {
@@ -275,7 +314,10 @@ export class Link {
       const busy = this.#outbox.nextLength > 0;
       const { ready } = this.count(false);
       const before = this.#tuner.wanted;
-      this.#tuner.add({ ms: now - time, bytes: sentNow - sent, busy, lanes: ready });
+      const sample = { ms: now - time, bytes: sentNow - sent, busy, lanes: ready };
+      this.#tuner.add(sample);
+      if (!this.#ranDry) this.#meter.carried(sample.bytes, sample.ms);
+      this.#ranDry = !busy;
       [time, sent] = [now, sentNow];
       if (!busy) this.#rescue();
       if (this.#outbox.idle) {

@@ -2,6 +2,7 @@
 // the lanes it wants, replaces those it loses, and turns to the relay when no direct way comes up.
 // Not here: which pairs there are (switchboard.ts), how pages meet (the exchanges), what goes over lanes (link.ts).
 import type { LinkKind } from "../../core/plan/plan.ts";
+import type { LinkSpeed } from "../../core/plan/speed.ts";
 import type { Carrier, Exchange } from "./carrier.ts";
 import { Link } from "./link.ts";
 
@@ -68,6 +69,11 @@ export class Pair {
 
   get kind(): LinkKind {
     return this.#options.kind;
+  }
+
+  /** Of the link as it is; undefined before it was measured. */
+  get speed(): LinkSpeed | undefined {
+    return this.#state === "open" ? this.#link?.speed : undefined;
   }
 
   /** Starts the time that is left to open the link anew. */
@@ -140,6 +146,7 @@ export class Pair {
     this.#state = "open";
     clearTimeout(this.#deadline);
     this.#resolve();
+    this.#link!.measure();
   }
 
   #onLanes(lost: string | undefined): void {

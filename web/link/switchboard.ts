@@ -1,6 +1,7 @@
 // All links of one worker: opens those a plan asks for, closes the others, sends and counts.
 // Not here: how one link comes to be (pair.ts) or works (link.ts), and what frames mean (web/worker).
 import type { LinkKind, PlannedLink } from "../../core/plan/plan.ts";
+import type { LinkSpeed } from "../../core/plan/speed.ts";
 import type { ByteCounts } from "../../core/protocol/control.ts";
 import type { Exchange } from "./carrier.ts";
 import { Pair } from "./pair.ts";
@@ -97,6 +98,11 @@ export class Switchboard {
   send(to: string, frame: ArrayBuffer): Promise<void> {
     const pair = this.#pairs.get(to);
     return pair ? pair.send(frame) : Promise.reject(new Error(`no link to worker ${to}`));
+  }
+
+  /** Of the open links that have been measured, by the other worker. */
+  speeds(): Map<string, LinkSpeed> {
+    return new Map([...this.#pairs].flatMap(([peer, { speed }]) => (speed ? [[peer, speed] as const] : [])));
   }
 
   /** Bytes handed to data channels and the relay since the last reset, over all links there have been. */

@@ -13,6 +13,7 @@ import { stageRange } from "../../core/model/parameters.ts";
 import { Switchboard } from "../link/switchboard.ts";
 import { describeStage } from "../../core/plan/describe.ts";
 import { note, state, update } from "./state.ts";
+import { LinkReport } from "./link-report.ts";
 import { SpeedMeter } from "./speed-meter.ts";
 import type { FromTrainer, ToTrainer, TrainerReport } from "./worker-messages.ts";
 import type { Assignment } from "./trainer.ts";
@@ -28,6 +29,7 @@ interface Credentials {
 let credentials: Credentials | null = null;
 let socket: WebSocket | null = null;
 let switchboard: Switchboard | null = null;
+let linkReport = new LinkReport();
 let assignment: Assignment | null = null;
 /** Whether the current generation has begun its first step. */
 let stepping = false;
@@ -151,6 +153,7 @@ function fromServer(data: string): void {
   }
   const { message } = parsed;
   if (message.type === "joined") {
+    linkReport = new LinkReport();
     switchboard = new Switchboard({
       self: message.worker,
       iceServers: message.iceServers.map(({ urls, username, credential }) => ({
@@ -277,7 +280,10 @@ async function report(message: TrainerReport): Promise<void> {
   }
   const bytes = switchboard!.counts();
   update({ bytes });
-  if (message.type === "ready" || message.type === "released") say({ ...message, bytes });
+  if (message.type === "ready") {
+    const links = linkReport.due(message.generation, switchboard!.speeds());
+    say({ ...message, bytes, ...(links && { links }) });
+  } else if (message.type === "released") say({ ...message, bytes });
   else say(message);
   if (leaving && message.type === "released") finishLeaving();
 }

@@ -1,5 +1,5 @@
-// The dedicated worker: holds the GPU device and at most one generation's stage, and takes the coordinator's
-// orders one after the other. Peer connections and the control socket stay on the page (session.ts), because a
+// The dedicated worker: holds the GPU device and at most one generation's stage, and does what the coordinator orders,
+// in the order that orders.ts keeps. Peer connections and the control socket stay on the page (session.ts), because a
 // data channel made by a library cannot be moved here.
 import type { Tokens } from "../../core/data/batch.ts";
 import { stageBytes, stageSpecOf, type StageSpec } from "../../core/plan/memory.ts";
@@ -12,9 +12,9 @@ import { tuningFor } from "../engine/tuning.ts";
 import { BlobClient } from "./blobs.ts";
 import { Channel } from "./channel.ts";
 import { describeGpu } from "./describe-gpu.ts";
-import { GenerationEnded } from "./mailbox.ts";
 import { loadTrainer, type LoadedTrainer } from "./load-trainer.ts";
 import { Meter } from "./meter.ts";
+import { Orders, type Release } from "./orders.ts";
 import { Pacer } from "./pacer.ts";
 import { probe } from "./probe.ts";
 import { SpeedEstimate } from "./speed-estimate.ts";
@@ -22,7 +22,7 @@ import type { Assignment } from "./trainer.ts";
 import { tune } from "./tune.ts";
 import type { FromTrainer, ToTrainer, TrainerReport } from "./worker-messages.ts";
 
-type OrderMessage = Extract<ToTrainer, { type: "order" }>["order"];
+type Work = Exclude<Extract<ToTrainer, { type: "order" }>["order"], Assignment | Release>;
 
 /** What exists from an assignment until its release. */
 interface Generation {
@@ -44,11 +44,36 @@ let pacer: Pacer | null = null;
 let pace: number | null = null;
 let self = "";
 let blobs = new BlobClient("");
-let generation: Generation | null = null;
-/** Orders run one after the other: each starts when this settles. */
-let orders: Promise<void> = Promise.resolve();
 /** From then on until the next one begins, the coordinator's word is waited for. */
 let lastOrderEnded = performance.now();
+
+const orders = new Orders<Assignment, Work, Generation>({
+  begin(assignment) {
+    const channel = new Channel(assignment.runNumber, assignment.generation, (to, frame) =>
+      post({ type: "frame", to, frame }, [frame]),
+    );
+    return { assignment, channel, meter: new Meter(), stage: null, loaded: null };
+  },
+  interrupt: ({ channel }, reason) => channel.close(reason),
+  end({ channel, stage }, reason) {
+    channel.close(reason);
+    stage?.destroy();
+  },
+  async carryOut(order, generation) {
+    generation.meter.idle(performance.now() - lastOrderEnded);
+    try {
+      if (order.type === "assign") await load(generation);
+      else await work(order, generation);
+    } finally {
+      lastOrderEnded = performance.now();
+    }
+  },
+  released: (generation) => report({ type: "released", generation }),
+  failed(error, generation) {
+    const message = (error instanceof Error ? error.message : String(error)).slice(0, 2000);
+    report({ type: "failed", generation, message, fatal: error instanceof DoesNotFit });
+  },
+});
 
 addEventListener("message", ({ data }: MessageEvent<ToTrainer>) => {
   if (data.type === "start") {
@@ -63,9 +88,9 @@ addEventListener("message", ({ data }: MessageEvent<ToTrainer>) => {
     self = data.worker;
     blobs = new BlobClient(data.token);
     void sayMeasured();
-  } else if (data.type === "order") take(data.order);
+  } else if (data.type === "order") orders.take(data.order);
   else if (data.type === "frame") deliver(data.from, data.frame);
-  else endGeneration(data.reason);
+  else orders.end(data.reason);
 });
 
 function post(message: FromTrainer, transfer: Transferable[] = []): void {
@@ -83,11 +108,11 @@ async function start(): Promise<void> {
     estimate = new SpeedEstimate();
     // What WebGPU reports beside its results, such as a bind group that is not valid, makes the results worthless.
     opened.device.addEventListener("uncapturederror", ({ error }) => {
-      fail(new Error(`the GPU reports: ${error.message}`), generation);
+      orders.fail(new Error(`the GPU reports: ${error.message}`));
     });
     void opened.lost.then((reason) => {
       post({ type: "lost", reason });
-      endGeneration("the GPU device was lost");
+      orders.end("the GPU device was lost");
       return start();
     });
     post({ type: "gpu", gpu: describeGpu(opened) });
@@ -103,7 +128,7 @@ async function sayMeasured(): Promise<void> {
   if (!measured.speed && !probing) {
     probing = true;
     // A device that is lost meanwhile is met elsewhere.
-    const rates = await probe(gpu!, pace, () => generation !== null).catch(() => null);
+    const rates = await probe(gpu!, pace, () => orders.current !== null).catch(() => null);
     probing = false;
     if (rates) measured.probed(rates);
   }
@@ -112,45 +137,14 @@ async function sayMeasured(): Promise<void> {
 
 function deliver(from: string, frame: ArrayBuffer): void {
   try {
-    generation?.channel.deliver(from, frame);
+    orders.current?.channel.deliver(from, frame);
   } catch (error) {
-    fail(error, generation);
+    orders.fail(error);
   }
 }
 
-function take(order: OrderMessage): void {
-  if (order.type === "assign") {
-    endGeneration("a new assignment came");
-    const channel = new Channel(order.runNumber, order.generation, (to, frame) =>
-      post({ type: "frame", to, frame }, [frame]),
-    );
-    generation = { assignment: order, channel, meter: new Meter(), stage: null, loaded: null };
-  } else if (order.type === "release") {
-    // What still waits for a frame would wait for ever: end it before the order's turn comes.
-    if (generation?.assignment.generation === order.generation) generation.channel.close(order.reason);
-  }
-  const current = generation;
-  orders = orders
-    .then(() => {
-      current?.meter.idle(performance.now() - lastOrderEnded);
-      return carryOut(order, current);
-    })
-    .catch((error: unknown) => fail(error, current))
-    .then(() => void (lastOrderEnded = performance.now()));
-}
-
-async function carryOut(order: OrderMessage, current: Generation | null): Promise<void> {
-  if (order.type === "release") {
-    // By the time a release's turn comes, the next generation may have begun: that one stays.
-    if (current === generation && current?.assignment.generation === order.generation) {
-      endGeneration(order.reason);
-    }
-    report({ type: "released", generation: order.generation });
-    return;
-  }
-  if (!current || current !== generation || current.assignment.generation !== order.generation) return;
-  if (order.type === "assign") return load(current);
-  const { trainer, save } = current.loaded!;
+async function work(order: Work, { loaded }: Generation): Promise<void> {
+  const { trainer, save } = loaded!;
   if (order.type === "step") {
     report({ type: "ready", generation: order.generation, step: order.step, ...(await trainer.step(order)) });
   } else if (order.type === "commit") {
@@ -189,7 +183,7 @@ async function load(current: Generation): Promise<void> {
   const spec = stageOn(gpu!.device, stageSpecOf(config, plan.replicas[position.replica]!, position.stage));
   post({ type: "needs", stageBytes: stageBytes(spec) });
   const [stage, tokens] = await Promise.all([createStage(gpu!, spec), loadTokens(assignment.tokens)]);
-  if (current !== generation) {
+  if (current !== orders.current) {
     stage.destroy();
     return;
   }
@@ -224,19 +218,4 @@ async function loadTokens({
   const ArrayType = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array }[bytesPerToken];
   const tokens = new ArrayType(await blobs.get(hash));
   return { train: tokens.subarray(0, validFrom), valid: tokens.subarray(validFrom) };
-}
-
-function endGeneration(reason: string): void {
-  generation?.channel.close(reason);
-  generation?.stage?.destroy();
-  generation = null;
-}
-
-/** Tells the coordinator why this generation cannot go on; that it ended is no news. */
-function fail(error: unknown, failed: Generation | null): void {
-  if (error instanceof GenerationEnded || !failed || failed !== generation) return;
-  const { generation: number } = failed.assignment;
-  const message = (error instanceof Error ? error.message : String(error)).slice(0, 2000);
-  endGeneration("it failed");
-  report({ type: "failed", generation: number, message, fatal: error instanceof DoesNotFit });
 }

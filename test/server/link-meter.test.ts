@@ -1,0 +1,181 @@
+// What a link is found to carry, from made-up times; and the burst that a new link begins with.
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { Burst } from "../../web/link/burst.ts";
+import { LinkMeter } from "../../web/link/link-meter.ts";
+import { HEARTBEAT_MS, HIGH_WATER_BYTES } from "../../web/link/lane.ts";
+import { SAMPLE_MS } from "../../web/link/lane-tuner.ts";
+import { flush, linked } from "./memory-carriers.ts";
+
+const MiB = 1024 * 1024;
+
+/** A line of so many bytes a millisecond, so far away: when the last of these probes is back. */
+const timeOn = (rate: number, roundTrip: number, bytes: number) => roundTrip + bytes / rate;
+
+/** Plays a burst on the line; what it sent, and the meter that took it. */
+function play(rate: number, roundTrip: number) {
+  const [burst, meter] = [new Burst(), new LinkMeter()];
+  const rounds: { bytes: number; ms: number }[] = [];
+  for (let round; (round = burst.round);) {
+    const bytes = round.probes * round.bytes;
+    const ms = timeOn(rate, roundTrip, bytes);
+    for (let i = 1; i < round.probes; i++) expect(burst.echoed(ms)).toBe(false);
+    expect(burst.echoed(ms)).toBe(true);
+    if (round.bytes === 0) meter.roundTrip(ms);
+    else meter.probed(bytes, ms);
+    rounds.push({ bytes, ms });
+  }
+  return { meter, rounds };
+}
+
+const total = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0);
+
+describe("a burst", () => {
+  test("is bounded in bytes on a fast line and in time on a slow one, whichever line it is", () => {
+    const line = fc.record({
+      rate: fc.double({ min: 1, max: 1e6, noNaN: true }),
+      roundTrip: fc.double({ min: 0.1, max: 3000, noNaN: true }),
+    });
+    fc.assert(
+      fc.property(line, ({ rate, roundTrip }) => {
+        const { rounds } = play(rate, roundTrip);
+        expect(total(rounds.map(({ bytes }) => bytes))).toBeLessThan(MiB / 2);
+        for (const { bytes } of rounds) expect(bytes).toBeLessThan(HIGH_WATER_BYTES);
+        // No round was begun that had to end after half a second.
+        const before = total(rounds.slice(0, -1).map(({ ms }) => ms));
+        if (rounds.length > 1) expect(before + rounds.at(-2)!.ms).toBeLessThanOrEqual(500);
+      }),
+    );
+  });
+
+  test("finds the line's rate and delay", () => {
+    for (const [rate, roundTrip] of [
+      [2500, 50],
+      [125, 10],
+      [15_000, 1],
+    ] as const) {
+      const { bytesPerSecond, delay } = play(rate, roundTrip).meter.speed!;
+      expect(bytesPerSecond).toBeCloseTo(1000 * rate, 3);
+      expect(delay).toBeCloseTo(roundTrip / 2000, 9);
+    }
+  });
+});
+
+describe("a meter", () => {
+  const known = (rate: number, roundTrip = 2): LinkMeter => {
+    const meter = new LinkMeter();
+    meter.roundTrip(roundTrip);
+    meter.probed(100 * rate, 100 + roundTrip);
+    return meter;
+  };
+
+  test("says nothing before it knows rate and round trip", () => {
+    const meter = new LinkMeter();
+    meter.carried(1000, 10);
+    expect(meter.speed).toBeUndefined();
+    meter.roundTrip(4);
+    expect(meter.speed).toEqual({ bytesPerSecond: 100_000, delay: 0.002 });
+  });
+
+  test("comes to what the link carries, and stays between the figures it has seen", () => {
+    const rates = fc.array(fc.double({ min: 1, max: 1e5, noNaN: true }), { minLength: 1, maxLength: 40 });
+    fc.assert(
+      fc.property(rates, ([first, ...later]) => {
+        const meter = known(first!);
+        for (const rate of later) meter.carried(SAMPLE_MS * rate, SAMPLE_MS);
+        const { bytesPerSecond } = meter.speed!;
+        expect(bytesPerSecond).toBeGreaterThanOrEqual(1000 * Math.min(first!, ...later) * (1 - 1e-9));
+        expect(bytesPerSecond).toBeLessThanOrEqual(1000 * Math.max(first!, ...later) * (1 + 1e-9));
+        const last = later.at(-1) ?? first!;
+        for (let ms = 0; ms < 10_000; ms += SAMPLE_MS) meter.carried(SAMPLE_MS * last, SAMPLE_MS);
+        expect(meter.speed!.bytesPerSecond / (1000 * last)).toBeGreaterThan(0.99);
+        // 2^-10 of the first figure is left at most.
+        expect(meter.speed!.bytesPerSecond).toBeLessThan(1000 * last * 1.01 + 1e5);
+      }),
+    );
+  });
+
+  test("what was carried with pauses can only raise the figure", () => {
+    const meter = known(100);
+    meter.managed(1000, 500);
+    expect(meter.speed!.bytesPerSecond).toBeCloseTo(100_000, 6);
+    meter.managed(200_000, 1000);
+    expect(meter.speed!.bytesPerSecond).toBeCloseTo(200_000, 6);
+  });
+
+  test("the shortest of the last round trips counts, so that a longer way shows after a while", () => {
+    const meter = known(100, 5);
+    for (const ms of [80, 5, 30, 40]) meter.roundTrip(ms);
+    expect(meter.speed!.delay).toBe(0.0025);
+    for (let i = 0; i < 8; i++) meter.roundTrip(20 + i);
+    expect(meter.speed!.delay).toBe(0.01);
+  });
+});
+
+describe("a link", () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  test("measures itself when told to, counts that apart, and measures the way again with heartbeats", async () => {
+    const [a, b] = linked();
+    expect(a.link.speed).toBeUndefined();
+    a.link.measure();
+    for (let i = 0; i < 40; i++) {
+      await vi.advanceTimersByTimeAsync(3);
+      for (const { carriers } of [b, a]) carriers[0]!.deliver();
+    }
+    expect(a.link.speed!.delay).toBeCloseTo(0.0015, 6);
+    expect(a.link.speed!.bytesPerSecond).toBeGreaterThan(0);
+    expect(b.link.speed).toBeUndefined();
+    expect(a.bytes["probe"]).toBeGreaterThan(30 * 15 * 1024);
+    expect(a.bytes["probe"]).toBeLessThan(MiB / 2);
+    const { probe } = a.bytes;
+    await vi.advanceTimersByTimeAsync(HEARTBEAT_MS - 40 * 3);
+    flush(a, b);
+    expect(a.bytes["probe"]).toBe(probe! + 1);
+    expect(a.link.speed!.delay).toBe(0);
+  });
+
+  test("gives way to frames: no round of probes is begun while some are under way", async () => {
+    const [a, b] = linked();
+    a.link.measure();
+    await a.link.send(new ArrayBuffer(8));
+    const before = a.bytes["probe"]!;
+    flush(a, b);
+    expect(a.bytes["probe"]).toBe(before);
+  });
+
+  test("counts only time in which frames waited for room all along", async () => {
+    const [a, b] = linked();
+    b.link.measure();
+    a.link.measure();
+    flush(a, b);
+    const [carrier] = a.carriers;
+    const chunks = async (count: number, ms: number) => {
+      for (let i = 0; i < count; i++) {
+        await vi.advanceTimersByTimeAsync(ms);
+        carrier!.deliver(1);
+      }
+    };
+    void a.link.send(new ArrayBuffer(16 * MiB));
+    // 64 KiB every 10 ms, for long enough to forget the burst, which took no time.
+    await chunks(200, 10);
+    for (let i = 0; i < 10; i++) {
+      void a.link.send(new ArrayBuffer(16 * MiB));
+      flush(b);
+      await chunks(250, 10);
+    }
+    const carried = a.link.speed!.bytesPerSecond;
+    expect(carried / 6.5536e6).toBeGreaterThan(0.95);
+    expect(carried / 6.5536e6).toBeLessThan(1.3);
+    flush(a, b);
+    // A small frame now and then, each there at once, says nothing about how much the link carries.
+    for (let i = 0; i < 20; i++) {
+      await a.link.send(new ArrayBuffer(1000));
+      flush(a, b);
+      await vi.advanceTimersByTimeAsync(500);
+      flush(a, b);
+    }
+    expect(a.link.speed!.bytesPerSecond).toBeGreaterThanOrEqual(carried);
+  });
+});

@@ -1,0 +1,48 @@
+// How fast a link is, towards the other side: by the burst it begins with, then by what it carries. Nothing is counted
+// while it has nothing to send.
+// Not here: clocks and lanes (link.ts, lane.ts), how many lanes are best (lane-tuner.ts).
+import type { LinkSpeed } from "../../core/plan/speed.ts";
+
+/** What was known of the rate counts half after this much time of full buffers. */
+const HALF_MS = 1000;
+/** The shortest of so many round trips counts: others had to wait, here or there. */
+const ROUND_TRIPS = 8;
+/** Clocks of browsers are no finer. */
+const FINEST_MS = 1;
+
+export class LinkMeter {
+  /** Bytes a millisecond. */
+  #rate = 0;
+  #roundTrips: number[] = [];
+
+  /** An empty probe came back after so long. */
+  roundTrip(ms: number): void {
+    this.#roundTrips = [...this.#roundTrips.slice(1 - ROUND_TRIPS), ms];
+  }
+
+  /** Bytes that were sent at once were known to have arrived after so long. */
+  probed(bytes: number, ms: number): void {
+    this.#rate = bytes / Math.max(FINEST_MS, ms - this.#shortest);
+  }
+
+  /** So much left the buffers in a time in which frames waited for room all along. */
+  carried(bytes: number, ms: number): void {
+    const old = 2 ** (-ms / HALF_MS);
+    this.#rate = this.#rate > 0 ? old * this.#rate + (1 - old) * (bytes / ms) : bytes / ms;
+  }
+
+  /** So much was carried in that time, of which some may have passed with nothing to send: it is no slower than that. */
+  managed(bytes: number, ms: number): void {
+    this.#rate = Math.max(this.#rate, bytes / Math.max(FINEST_MS, ms));
+  }
+
+  /** Undefined before both were measured. */
+  get speed(): LinkSpeed | undefined {
+    if (this.#rate === 0 || this.#roundTrips.length === 0) return undefined;
+    return { bytesPerSecond: 1000 * this.#rate, delay: this.#shortest / 2 / 1000 };
+  }
+
+  get #shortest(): number {
+    return Math.min(...this.#roundTrips);
+  }
+}

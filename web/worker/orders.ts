@@ -1,0 +1,92 @@
+// The coordinator's orders to a worker, carried out one after the other, and the generation that they are for: begun by
+// an assignment as soon as that comes, ended by its release when that one's turn comes, or by the next assignment.
+// An order is for the generation in force when it came; should that have ended by the order's turn, nothing is done.
+// Not here: what is done (training.worker.ts).
+import { GenerationEnded } from "./mailbox.ts";
+
+interface Numbered {
+  readonly type: string;
+  readonly generation: number;
+}
+
+export interface Release extends Numbered {
+  readonly type: "release";
+  readonly reason: string;
+}
+
+export interface OrderHandlers<Assign, Work, G> {
+  begin(assignment: Assign): G;
+  /** It is about to be released: what it waits for will not come. */
+  interrupt(generation: G, reason: string): void;
+  /** Frees what it holds; called once. */
+  end(generation: G, reason: string): void;
+  carryOut(order: Assign | Work, generation: G): Promise<void>;
+  /** Called for every release, in its turn. */
+  released(generation: number): void;
+  /** A generation has ended because an order could not be carried out. */
+  failed(error: unknown, generation: number): void;
+}
+
+interface InForce<G> {
+  readonly number: number;
+  readonly generation: G;
+}
+
+export class Orders<Assign extends Numbered & { type: "assign" }, Work extends Numbered, G> {
+  readonly #handlers: OrderHandlers<Assign, Work, G>;
+  #inForce: InForce<G> | null = null;
+  /** Settles when the orders so far are done; never rejects. */
+  #done: Promise<void> = Promise.resolve();
+
+  constructor(handlers: OrderHandlers<Assign, Work, G>) {
+    this.#handlers = handlers;
+  }
+
+  get current(): G | null {
+    return this.#inForce?.generation ?? null;
+  }
+
+  take(order: Assign | Work | Release): void {
+    if (isAssign(order)) {
+      this.end("a new assignment came");
+      this.#inForce = { number: order.generation, generation: this.#handlers.begin(order) };
+    }
+    const inForce = this.#inForce?.number === order.generation ? this.#inForce : null;
+    // What still waits for a frame would wait for ever, and the release for it.
+    if (isRelease(order) && inForce) this.#handlers.interrupt(inForce.generation, order.reason);
+    this.#done = this.#done
+      .then(() => this.#carryOut(order, inForce))
+      .catch((error: unknown) => this.#fail(error, inForce));
+  }
+
+  /** Ends the generation in force at once. */
+  end(reason: string): void {
+    const ended = this.#inForce;
+    this.#inForce = null;
+    if (ended) this.#handlers.end(ended.generation, reason);
+  }
+
+  /** The generation in force cannot go on. */
+  fail(error: unknown): void {
+    this.#fail(error, this.#inForce);
+  }
+
+  async #carryOut(order: Assign | Work | Release, inForce: InForce<G> | null): Promise<void> {
+    const isInForce = inForce !== null && inForce === this.#inForce;
+    if (isRelease(order)) {
+      if (isInForce) this.end(order.reason);
+      this.#handlers.released(order.generation);
+    } else if (isInForce) await this.#handlers.carryOut(order, inForce.generation);
+  }
+
+  /** That a generation ended is no news. */
+  #fail(error: unknown, failed: InForce<G> | null): void {
+    if (error instanceof GenerationEnded || !failed || failed !== this.#inForce) return;
+    this.end("it failed");
+    this.#handlers.failed(error, failed.number);
+  }
+}
+
+const isAssign = <A extends Numbered & { type: "assign" }>(order: A | Numbered): order is A =>
+  order.type === "assign";
+const isRelease = (order: Numbered): order is Release => order.type === "release";

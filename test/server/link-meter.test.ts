@@ -5,7 +5,7 @@ import { Burst } from "../../web/link/burst.ts";
 import { LinkMeter } from "../../web/link/link-meter.ts";
 import { HEARTBEAT_MS, HIGH_WATER_BYTES } from "../../web/link/lane.ts";
 import { SAMPLE_MS } from "../../web/link/lane-tuner.ts";
-import { flush, linked } from "./memory-carriers.ts";
+import { end, flush, join, linked, type End } from "./memory-carriers.ts";
 
 const MiB = 1024 * 1024;
 
@@ -16,11 +16,14 @@ const timeOn = (rate: number, roundTrip: number, bytes: number) => roundTrip + b
 function play(rate: number, roundTrip: number) {
   const [burst, meter] = [new Burst(), new LinkMeter()];
   const rounds: { bytes: number; ms: number }[] = [];
-  for (let round; (round = burst.round);) {
+  for (let round; (round = burst.begin());) {
+    expect(burst.begin()).toBeUndefined();
     const bytes = round.probes * round.bytes;
     const ms = timeOn(rate, roundTrip, bytes);
-    for (let i = 1; i < round.probes; i++) expect(burst.echoed(ms)).toBe(false);
-    expect(burst.echoed(ms)).toBe(true);
+    // A heartbeat's probe between them is none of theirs.
+    if (round.bytes > 0) expect(burst.echoed(0, ms)).toBeUndefined();
+    for (let i = 1; i < round.probes; i++) expect(burst.echoed(round.bytes, ms)).toBeUndefined();
+    expect(burst.echoed(round.bytes, ms)).toBe(round);
     if (round.bytes === 0) meter.roundTrip(ms);
     else meter.probed(bytes, ms);
     rounds.push({ bytes, ms });
@@ -71,6 +74,7 @@ describe("a meter", () => {
 
   test("says nothing before it knows rate and round trip", () => {
     const meter = new LinkMeter();
+    meter.managed(1e9, 10);
     meter.carried(1000, 10);
     expect(meter.speed).toBeUndefined();
     meter.roundTrip(4);
@@ -116,40 +120,57 @@ describe("a link", () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
-  test("measures itself when told to, counts that apart, and measures the way again with heartbeats", async () => {
-    const [a, b] = linked();
+  /** Two ends whose greetings have arrived, and nothing since. */
+  function greeted(): [End, End] {
+    const [a, b] = [end(), end()];
+    join(a, b);
+    for (let i = 0; i < 2; i++) for (const { carriers } of [a, b]) carriers[0]!.deliver(1);
+    return [a, b];
+  }
+
+  test("measures itself as it opens, counts that apart, and measures the way again with heartbeats", async () => {
+    const [a, b] = greeted();
     expect(a.link.speed).toBeUndefined();
-    a.link.measure();
     for (let i = 0; i < 40; i++) {
       await vi.advanceTimersByTimeAsync(3);
       for (const { carriers } of [b, a]) carriers[0]!.deliver();
     }
     expect(a.link.speed!.delay).toBeCloseTo(0.0015, 6);
     expect(a.link.speed!.bytesPerSecond).toBeGreaterThan(0);
-    expect(b.link.speed).toBeUndefined();
-    expect(a.bytes["probe"]).toBeGreaterThan(30 * 15 * 1024);
-    expect(a.bytes["probe"]).toBeLessThan(MiB / 2);
     const { probe } = a.bytes;
+    expect(probe).toBeGreaterThan(30 * 15 * 1024);
+    expect(probe).toBeLessThan(MiB / 2);
     await vi.advanceTimersByTimeAsync(HEARTBEAT_MS - 40 * 3);
     flush(a, b);
-    expect(a.bytes["probe"]).toBe(probe! + 1);
+    // One, and the echo of the other side's.
+    expect(a.bytes["probe"]).toBe(probe! + 2);
     expect(a.link.speed!.delay).toBe(0);
   });
 
-  test("gives way to frames: no round of probes is begun while some are under way", async () => {
-    const [a, b] = linked();
-    a.link.measure();
-    await a.link.send(new ArrayBuffer(8));
-    const before = a.bytes["probe"]!;
+  test("begins no round of probes while frames wait, and goes on with a heartbeat", async () => {
+    const [a, b] = greeted();
+    void a.link.send(new ArrayBuffer(HIGH_WATER_BYTES));
     flush(a, b);
-    expect(a.bytes["probe"]).toBe(before);
+    expect(a.link.speed).toBeUndefined();
+    expect(a.bytes["probe"]).toBeLessThan(100);
+    await vi.advanceTimersByTimeAsync(HEARTBEAT_MS);
+    flush(a, b);
+    expect(a.link.speed!.bytesPerSecond).toBeGreaterThan(0);
+    expect(a.bytes["probe"]).toBeGreaterThan(30 * 15 * 1024);
+  });
+
+  test("whose lane dies in the middle of the burst goes on over the next", async () => {
+    const [a, b] = greeted();
+    a.carriers[0]!.deliver();
+    a.carriers[0]!.close();
+    expect(a.link.speed).toBeUndefined();
+    join(a, b);
+    flush(a, b);
+    expect(a.link.speed!.bytesPerSecond).toBeGreaterThan(0);
   });
 
   test("counts only time in which frames waited for room all along", async () => {
     const [a, b] = linked();
-    b.link.measure();
-    a.link.measure();
-    flush(a, b);
     const [carrier] = a.carriers;
     const chunks = async (count: number, ms: number) => {
       for (let i = 0; i < count; i++) {

@@ -16,6 +16,8 @@ export const HIGH_WATER_BYTES = 256 * 1024;
 export const HEARTBEAT_MS = 2500;
 /** Heartbeats of our own with nothing heard in between, after which the lane counts as dead: 10 s. */
 const SILENT_HEARTBEATS = 4;
+/** Less than this is unsent where there are only the link's own words: what is sent now is not kept waiting. */
+const QUIET_BYTES = 1024;
 
 /** What a lane needs of its link. */
 export interface LaneUser {
@@ -26,7 +28,7 @@ export interface LaneUser {
   /** All pieces of frames that went out since there was none under way have arrived. */
   onCarried(bytes: number, ms: number): void;
   /** A probe of so many bytes came back. */
-  onEcho(lane: Lane, bytes: number, ms: number): void;
+  onEcho(bytes: number, ms: number): void;
   /** The other side is ready for frames on this lane. @throws ChunkError if it cannot be the right one */
   onReady(lane: Lane, hello: Hello): void;
   /** @throws ChunkError if no link would have sent it */
@@ -35,6 +37,7 @@ export interface LaneUser {
   onRoom(): void;
   /** A message was handed over that is none of a frame's. */
   onOwnBytes(bytes: number): void;
+  /** The same for a probe, or an echo. */
   onProbeBytes(bytes: number): void;
   /** The carrier is gone, or never opened; not called after `close`. */
   onLost(lane: Lane, reason: string): void;
@@ -100,6 +103,11 @@ export class Lane {
     return this.#handed;
   }
 
+  /** Whether nothing waits to be sent, so that a probe measures the way and not the frames before it. */
+  get quiet(): boolean {
+    return this.bufferedAmount < QUIET_BYTES;
+  }
+
   hasRoom(bytes: number): boolean {
     const waiting = this.#carrier.bufferedAmount;
     return waiting === 0 || waiting + bytes <= HIGH_WATER_BYTES;
@@ -138,9 +146,8 @@ export class Lane {
 
   /** Hands over a probe of so many bytes, to be echoed. */
   probe(bytes: number): void {
-    const chunk = probeChunk(bytes);
     this.#probes.push({ bytes, sent: performance.now() });
-    if (this.hand(chunk)) this.#user.onProbeBytes(chunk.length);
+    this.#sayProbing(probeChunk(bytes));
   }
 
   lose(reason: string): void {
@@ -161,7 +168,7 @@ export class Lane {
     try {
       const chunk = parseChunk(message);
       if (chunk.type === "hello") this.#greet(chunk);
-      else if (chunk.type === "probe") this.say(echoChunk());
+      else if (chunk.type === "probe") this.#sayProbing(echoChunk());
       else if (chunk.type === "echo") this.#takeEcho();
       else {
         if (chunk.type === "frame") this.#received++;
@@ -183,10 +190,14 @@ export class Lane {
     this.#user.onCarried(this.#stretch.bytes, performance.now() - this.#stretch.began);
   }
 
+  #sayProbing(chunk: Bytes): void {
+    if (this.hand(chunk)) this.#user.onProbeBytes(chunk.length);
+  }
+
   #takeEcho(): void {
     const probe = this.#probes.shift();
     if (!probe) throw new ChunkError("an echo of nothing");
-    this.#user.onEcho(this, probe.bytes, performance.now() - probe.sent);
+    this.#user.onEcho(probe.bytes, performance.now() - probe.sent);
   }
 
   /** Answers the first hello: the other side may not have been listening when ours was sent. */
@@ -205,8 +216,7 @@ export class Lane {
       return;
     }
     this.#silent++;
-    // Behind frames it would measure how many there are.
-    if (this.load === 0) this.probe(0);
+    if (this.quiet) this.probe(0);
     this.acknowledge();
   }
 }

@@ -31,9 +31,12 @@ export class LinkMeter {
     this.#rate = this.#rate > 0 ? old * this.#rate + (1 - old) * (bytes / ms) : bytes / ms;
   }
 
-  /** So much was carried in that time, of which some may have passed with nothing to send: it is no slower than that. */
+  /**
+   * So much was carried in that time, of which some may have passed with nothing to send: the link is no slower than
+   * that. How much faster it is that does not say, so it is no first figure.
+   */
   managed(bytes: number, ms: number): void {
-    this.#rate = Math.max(this.#rate, bytes / Math.max(FINEST_MS, ms));
+    if (this.#rate > 0) this.#rate = Math.max(this.#rate, bytes / Math.max(FINEST_MS, ms));
   }
 
   /** Undefined before both were measured. */

@@ -67,7 +67,7 @@ export class Link {
   readonly #tuner: LaneTuner;
   readonly #window = new Window();
   readonly #meter = new LinkMeter();
-  #burst: Burst | undefined;
+  readonly #burst = new Burst();
   /** Whether frames wait for the window. */
   #full = false;
   /** In the order in which they came. */
@@ -117,13 +117,6 @@ export class Link {
     return this.#meter.speed;
   }
 
-  /** Finds out how fast the link is, until it has frames to send. */
-  measure(): void {
-    this.#burst = new Burst();
-    const [lane] = this.#ready();
-    if (lane) this.#probe(lane);
-  }
-
   /** Closes lanes that go through the relay: others carry what they had. */
   dropRelayed(): void {
     for (const lane of this.#lanes) if (lane.relayed) lane.lose("a direct connection took over");
@@ -156,7 +149,7 @@ export class Link {
     acknowledgement: (received) => this.#ack(received),
     onArrived: (sent) => this.#window.arrived(sent, performance.now(), this.#full),
     onCarried: (bytes, ms) => this.#meter.managed(bytes, ms),
-    onEcho: (lane, bytes, ms) => this.#takeEcho(lane, bytes, ms),
+    onEcho: (bytes, ms) => this.#takeEcho(bytes, ms),
     onReady: (_, hello) => this.#welcome(hello),
     onChunk: (lane, chunk) => this.#take(lane, chunk),
     onRoom: () => this.#pump(),
@@ -180,20 +173,24 @@ export class Link {
     }
     this.#options.onLanes();
     this.#pump();
+    this.#measure();
   }
 
-  #takeEcho(lane: Lane, bytes: number, ms: number): void {
-    const round = this.#burst?.round;
+  #takeEcho(bytes: number, ms: number): void {
     if (bytes === 0) this.#meter.roundTrip(ms);
-    if (!round || bytes !== round.bytes || !this.#burst!.echoed(ms)) return;
-    if (bytes > 0) this.#meter.probed(round.probes * bytes, ms);
-    this.#probe(lane);
+    const round = this.#burst.echoed(bytes, ms);
+    if (round && bytes > 0) this.#meter.probed(round.probes * bytes, ms);
+    this.#measure();
   }
 
-  #probe(lane: Lane): void {
-    const round = this.#burst!.round;
-    if (!round || !this.#outbox.idle) this.#burst = undefined;
-    else for (let i = 0; i < round.probes; i++) lane.probe(round.bytes);
+  /** Goes on finding out how fast the link is, as soon as it has nothing to send. */
+  #measure(): void {
+    const [lane] = this.#ready();
+    const round =
+      this.#state === "open" && lane?.quiet && this.#outbox.nextLength === 0
+        ? this.#burst.begin()
+        : undefined;
+    for (let i = 0; i < (round?.probes ?? 0); i++) lane!.probe(round!.bytes);
   }
 
   #take(lane: Lane, chunk: LinkChunk): void {
@@ -340,6 +337,7 @@ export class Link {
     if (this.#lanes.size === 0) this.#onEmpty?.();
     if (this.#state === "closed") return;
     this.#outbox.lose(lane);
+    this.#burst.lose();
     if (this.#lanes.size === 0 && this.#farewell) return this.#obeyFarewell(this.#farewell);
     if (this.#state === "open" && this.#ready().length === 0) {
       clearTimeout(this.#mending);

@@ -146,7 +146,6 @@ export class Pair {
     this.#state = "open";
     clearTimeout(this.#deadline);
     this.#resolve();
-    this.#link!.measure();
   }
 
   #onLanes(lost: string | undefined): void {

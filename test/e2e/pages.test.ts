@@ -150,9 +150,9 @@ describe("coordinator page", () => {
   });
 });
 
-test("a worker that leaves or pauses from its page, in the middle of a run, costs the run no step", async () => {
+test("a worker that pauses, comes back and leaves: its state moves over the site's links, and no step is lost", async () => {
   const staying = await open(`/worker?site=lab#token=${server.tokens.worker}`);
-  const leaving = await open(`/worker?site=home#token=${server.tokens.worker}`);
+  const leaving = await open(`/worker?site=lab#token=${server.tokens.worker}`);
   await Promise.all([phaseIs(staying, "idle"), phaseIs(leaving, "idle")]);
   const events: RunEvent[] = [];
   const unsubscribe = server.coordinator.subscribe((update) => {
@@ -163,7 +163,9 @@ test("a worker that leaves or pauses from its page, in the middle of a run, cost
     expect
       .poll(() => server.coordinator.snapshot().run!.step, { timeout: 60_000 })
       .toBeGreaterThanOrEqual(step);
-  await server.coordinator.start(tinyConfig({ name: "leave", steps: 60 }));
+  const { model } = tinyConfig();
+  const config = tinyConfig({ name: "leave", steps: 60, stages: 2, model: { ...model, tied: true } });
+  await server.coordinator.start(config);
   await stepIs(3);
   await leaving.getByRole("button", { name: "Pause" }).click();
   await phaseIs(leaving, "paused");
@@ -176,10 +178,22 @@ test("a worker that leaves or pauses from its page, in the middle of a run, cost
   await leaving.getByRole("button", { name: "Leave" }).click();
   await phaseIs(leaving, "left");
   await expect.poll(() => eventsOf(events, "done").length, { timeout: 60_000 }).toBe(1);
-  expect(eventsOf(events, "done")[0]).toMatchObject({ steps: 60, workersLost: 0, stepsRetried: 0 });
-  expect(eventsOf(events, "step").map(({ step }) => step)).toEqual(
-    Array.from({ length: 60 }, (_, i) => i + 1),
-  );
+  const [done] = eventsOf(events, "done");
+  expect(done).toMatchObject({ steps: 60, workersLost: 0, stepsRetried: 0 });
+  const steps = eventsOf(events, "step");
+  expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: 60 }, (_, i) => i + 1));
+  expect(eventsOf(events, "plan")).toHaveLength(4);
+  // Each time, one of two stages with AdamW's moments; nothing was stored before the end.
+  expect(done!.siteBytesBy.state).toBeGreaterThan(3 * 4 * eventsOf(events, "started")[0]!.parameters);
+  expect(eventsOf(events, "checkpoint")).toHaveLength(1);
+
+  // The same run undisturbed, on the worker that is left.
+  events.length = 0;
+  await server.coordinator.start(config);
+  await expect.poll(() => eventsOf(events, "done").length, { timeout: 60_000 }).toBe(1);
+  const alone = eventsOf(events, "step").map(({ loss }) => loss);
+  const differences = steps.map(({ loss }, i) => Math.abs(loss / alone[i]! - 1));
+  expect(Math.max(...differences)).toBeLessThan(1e-4);
 });
 
 test("a worker that leaves at once is let go after its step", async () => {

@@ -5,6 +5,7 @@ import type { Tokens } from "../../core/data/batch.ts";
 import { stageBytes, stageSpecOf, type StageSpec } from "../../core/plan/memory.ts";
 import { positionOf } from "../../core/plan/plan.ts";
 import type { TokenSource } from "../../core/protocol/control.ts";
+import { decodeFrame, frameKind } from "../../core/protocol/frame.ts";
 import { DoesNotFit, openGpu, type Gpu } from "../engine/device.ts";
 import { stageOn } from "../engine/memory.ts";
 import { Stage } from "../engine/stage.ts";
@@ -12,6 +13,7 @@ import { tuningFor } from "../engine/tuning.ts";
 import { BlobClient } from "./blobs.ts";
 import { Channel } from "./channel.ts";
 import { describeGpu } from "./describe-gpu.ts";
+import { answerWanted, type HeldState } from "./held-state.ts";
 import { GenerationEnded } from "./mailbox.ts";
 import { loadTrainer, type LoadedTrainer } from "./load-trainer.ts";
 import { Meter } from "./meter.ts";
@@ -20,9 +22,7 @@ import { probe } from "./probe.ts";
 import { SpeedEstimate } from "./speed-estimate.ts";
 import type { Assignment } from "./trainer.ts";
 import { tune } from "./tune.ts";
-import type { FromTrainer, ToTrainer, TrainerReport } from "./worker-messages.ts";
-
-type OrderMessage = Extract<ToTrainer, { type: "order" }>["order"];
+import type { FromTrainer, ToTrainer, TrainerOrder, TrainerReport } from "./worker-messages.ts";
 
 /** What exists from an assignment until its release. */
 interface Generation {
@@ -45,6 +45,8 @@ let pace: number | null = null;
 let self = "";
 let blobs = new BlobClient("");
 let generation: Generation | null = null;
+/** Of a generation that ended, until the next has begun. */
+let held: HeldState | null = null;
 /** Orders run one after the other: each starts when this settles. */
 let orders: Promise<void> = Promise.resolve();
 /** From then on until the next one begins, the coordinator's word is waited for. */
@@ -65,7 +67,11 @@ addEventListener("message", ({ data }: MessageEvent<ToTrainer>) => {
     void sayMeasured();
   } else if (data.type === "order") take(data.order);
   else if (data.type === "frame") deliver(data.from, data.frame);
-  else endGeneration(data.reason);
+  else if (data.type === "broken") generation?.channel.lose(data.peer, data.reason);
+  else {
+    held = null;
+    endGeneration(data.reason);
+  }
 });
 
 function post(message: FromTrainer, transfer: Transferable[] = []): void {
@@ -112,22 +118,26 @@ async function sayMeasured(): Promise<void> {
 
 function deliver(from: string, frame: ArrayBuffer): void {
   try {
-    generation?.channel.deliver(from, frame);
+    if (frameKind(frame) === "wanted") {
+      const answer = answerWanted(held, decodeFrame(frame));
+      post({ type: "frame", to: from, frame: answer }, [answer]);
+    } else generation?.channel.deliver(from, frame);
   } catch (error) {
     fail(error, generation);
   }
 }
 
-function take(order: OrderMessage): void {
+function take(order: TrainerOrder): void {
   if (order.type === "assign") {
     endGeneration("a new assignment came");
     const channel = new Channel(order.runNumber, order.generation, (to, frame) =>
       post({ type: "frame", to, frame }, [frame]),
     );
     generation = { assignment: order, channel, meter: new Meter(), stage: null, loaded: null };
-  } else if (order.type === "release") {
+  } else if (order.type === "release" || (order.type === "hold" && order.interrupts)) {
     // What still waits for a frame would wait for ever: end it before the order's turn comes.
-    if (generation?.assignment.generation === order.generation) generation.channel.close(order.reason);
+    const reason = order.type === "release" ? order.reason : "the generation is over";
+    if (generation?.assignment.generation === order.generation) generation.channel.close(reason);
   }
   const current = generation;
   orders = orders
@@ -139,19 +149,27 @@ function take(order: OrderMessage): void {
     .then(() => void (lastOrderEnded = performance.now()));
 }
 
-async function carryOut(order: OrderMessage, current: Generation | null): Promise<void> {
+async function carryOut(order: TrainerOrder, current: Generation | null): Promise<void> {
   if (order.type === "release") {
     // By the time a release's turn comes, the next generation may have begun: that one stays.
     if (current === generation && current?.assignment.generation === order.generation) {
       endGeneration(order.reason);
     }
+    if (held && held.generation <= order.generation) held = null;
     report({ type: "released", generation: order.generation });
+    return;
+  }
+  if (order.type === "hold") {
+    if (current === generation && current?.assignment.generation === order.generation) await hold(current);
+    report({ type: "held", generation: order.generation, of: held?.generation ?? null });
     return;
   }
   if (!current || current !== generation || current.assignment.generation !== order.generation) return;
   if (order.type === "assign") return load(current);
   const { trainer, save } = current.loaded!;
   if (order.type === "step") {
+    // All have what they took: the generation has begun.
+    if (held && held.generation < order.generation) held = null;
     report({ type: "ready", generation: order.generation, step: order.step, ...(await trainer.step(order)) });
   } else if (order.type === "commit") {
     await trainer.commit(order);
@@ -182,6 +200,13 @@ async function carryOut(order: OrderMessage, current: Generation | null): Promis
   }
 }
 
+/** Ends the generation and keeps its state; where it had none yet, what was kept before stays. */
+async function hold(current: Generation): Promise<void> {
+  // A state that cannot be read back is not kept: the run goes on from another.
+  if (current.loaded) held = await current.loaded.hold().catch(() => null);
+  if (current === generation) endGeneration("the generation is over");
+}
+
 async function load(current: Generation): Promise<void> {
   const { assignment, channel, meter } = current;
   const { config, plan } = assignment;
@@ -193,7 +218,7 @@ async function load(current: Generation): Promise<void> {
     stage.destroy();
     return;
   }
-  current.loaded = await loadTrainer({
+  const loaded = await loadTrainer({
     self,
     assignment,
     spec,
@@ -204,8 +229,16 @@ async function load(current: Generation): Promise<void> {
     estimate,
     tokens,
     blobs,
+    held,
+  }).catch((error: unknown) => {
+    stage.destroy();
+    throw error;
   });
-  current.stage = stage;
+  if (current !== generation) {
+    stage.destroy();
+    return;
+  }
+  Object.assign(current, { loaded, stage });
   // What comes before training is no step's time.
   meter.take();
   report({ type: "prepared", generation: assignment.generation, stageBytes: stageBytes(spec) });

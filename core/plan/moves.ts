@@ -77,12 +77,14 @@ export function movesTo(
     for (const { worker, first, last } of replica.stages) {
       const range = stageRange(model, first, last);
       const own = ownedSegment(space, range);
-      const from = (what: Take["what"], segment: Segment, candidates: readonly Holder[]) =>
-        sources(segment, byNearness(candidates, worker, site)).map((source) => ({ what, ...source }));
+      const from = (what: Take["what"], segment: Segment, candidates: readonly Holder[], to = worker) =>
+        sources(segment, byNearness(candidates, to, site)).map((source) => ({ what, ...source }));
       const needed = [...from("trained", own, holders)];
       if (borrowsEmbedding(model, range)) {
         const { offset, size } = embedding;
-        needed.push(...from("embedding", { start: offset, end: offset + size }, holders));
+        // The same values as its owner in this pipeline takes.
+        const owner = replica.stages[0]!.worker;
+        needed.push(...from("embedding", { start: offset, end: offset + size }, holders, owner));
       }
       const isLead = leads.includes(replica);
       if (isLead && strategy.kind === "rounds") needed.push(...from("agreed", own, leaders));

@@ -10,7 +10,7 @@ import { tinyConfig } from "../fixtures/configs.ts";
 import { eventsOf, scratchFolder } from "./command.ts";
 import { runLosingSite } from "./losing-a-site.ts";
 
-const STEPS = 60;
+const STEPS = 40;
 
 test("the browser of one site is killed in the middle of a run: the other has all, and no step is done again", async () => {
   const events = await runLosingSite(tinyConfig({ steps: STEPS, checkpointEvery: 5 }), 7);

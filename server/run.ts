@@ -1,7 +1,8 @@
 // The life of one run: forms a generation of the workers there are, takes it from step to step, commits each step
 // exactly once, and starts a new generation when another plan is better or a worker is lost: from the state that workers
 // keep, or else from the latest checkpoint.
-// Not here: who is connected and which run is active (coordinator.ts), how workers compute (web/worker).
+// Not here: who is connected and which run is active (coordinator.ts), how workers compute (web/worker), who keeps what
+// between generations (handover.ts).
 import type { RunConfig } from "../core/model/config.ts";
 import { PlanImpossible } from "../core/plan/plan-impossible.ts";
 import type { Occasion } from "../core/plan/replanning.ts";
@@ -15,6 +16,7 @@ import {
 import type { ClientMessage } from "../core/protocol/control.ts";
 import type { DoneEvent, RunEvent, RunStatus } from "../core/protocol/events.ts";
 import { firstOrder, type Beginning } from "./assignments.ts";
+import { sample, SAMPLE_TOKENS, save, validate } from "./between-steps.ts";
 import type { Checkpoint, Checkpoints } from "./checkpoints.ts";
 import { Cohort, DoesNotFit, RunImpossible, WorkerLost } from "./cohort.ts";
 import type { WorkerPort } from "./coordinator-port.ts";
@@ -23,14 +25,12 @@ import { Handover, type RoundsTokens } from "./handover.ts";
 import type { Candidates, Planning } from "./planning.ts";
 import { total, Tally } from "./tally.ts";
 import { RoundsStrategy } from "./strategy/rounds.ts";
-import { meanLoss, type CommittedStep, type Strategy } from "./strategy/strategy.ts";
+import type { CommittedStep, Strategy } from "./strategy/strategy.ts";
 import { syncStrategy } from "./strategy/sync.ts";
 import { describePlanned } from "../core/plan/describe-prediction.ts";
 
-const SAMPLE_TOKENS = 48;
 /** Generations without a committed step after which a run gives up: what ended them will end the next as well. */
 const MOST_FRUITLESS = 3;
-const SAMPLE_TEMPERATURE = 0.7;
 
 export interface Crew extends Candidates {
   readonly ports: ReadonlyMap<string, WorkerPort>;
@@ -295,9 +295,7 @@ export class Run {
 
   async #validate(cohort: Cohort, plan: Plan): Promise<void> {
     const { step, config } = this;
-    const answers = await cohort.ask({ type: "validate", generation: cohort.generation, step }, "validated");
-    const { loss, tokens } = meanLoss(plan.replicas, answers);
-    if (!Number.isFinite(loss)) throw new RunImpossible(`step ${step}: the validation loss is not finite`);
+    const { loss, tokens } = await validate(cohort, plan, step);
     const { count, validFrom } = this.#parts.corpus.source;
     this.#bytesNeeded += validationActivationBytes(config, plan, count - validFrom);
     this.#validLoss = loss;
@@ -305,43 +303,17 @@ export class Run {
   }
 
   async #sample(cohort: Cohort, plan: Plan): Promise<void> {
-    const { prompt, tokenizer } = this.#parts.corpus;
-    const first = plan.replicas[0]!.stages.map(({ worker }) => worker);
-    const answers = await cohort.ask(
-      {
-        type: "sample",
-        generation: cohort.generation,
-        step: this.step,
-        prompt,
-        tokens: SAMPLE_TOKENS,
-        temperature: SAMPLE_TEMPERATURE,
-        seed: this.config.seed,
-      },
-      "sampled",
-      first,
-    );
-    this.#bytesNeeded += sampleActivationBytes(this.config, plan, prompt.length, SAMPLE_TOKENS);
-    const text = tokenizer.decode([...prompt, ...answers.get(first.at(-1)!)!.tokens]);
-    this.#parts.emit({ event: "sample", step: this.step, text });
+    const { step, config } = this;
+    const { corpus } = this.#parts;
+    const text = await sample(cohort, plan, step, corpus, config);
+    this.#bytesNeeded += sampleActivationBytes(config, plan, corpus.prompt.length, SAMPLE_TOKENS);
+    this.#parts.emit({ event: "sample", step, text });
   }
 
-  async #save(cohort: Cohort, { savers, tokens }: Strategy): Promise<void> {
-    const { id, config, corpus, checkpoints } = this.#parts;
-    const { step } = this;
-    const answers = await cohort.ask({ type: "save", generation: cohort.generation, step }, "saved", savers);
-    const checkpoint: Checkpoint = {
-      id: `${id}-step-${step}`,
-      run: id,
-      step,
-      model: config.model,
-      optimizer: true,
-      shards: savers.map((worker) => answers.get(worker)!.shard),
-      ...(tokens && { tokens }),
-      tokenizer: corpus.tokenizerHash,
-    };
-    await checkpoints.save(checkpoint);
-    this.checkpoint = checkpoint;
-    this.#parts.emit({ event: "checkpoint", step, checkpoint: checkpoint.id });
+  async #save(cohort: Cohort, strategy: Strategy): Promise<void> {
+    const { step, id } = this;
+    this.checkpoint = await save(cohort, strategy, step, id, this.#parts);
+    this.#parts.emit({ event: "checkpoint", step, checkpoint: this.checkpoint.id });
   }
 
   #fitsOtherwise(worker: string): boolean {

@@ -8,7 +8,7 @@ import type { Plan } from "../core/plan/plan.ts";
 export type RoundsTokens = Readonly<Record<string, readonly number[]>>;
 
 export class Handover {
-  /** That ended. */
+  /** Whose states they are. */
   readonly generation: number;
   /** Strategy `rounds`: tokens since each fragment's last exchange, by site. */
   readonly tokens: RoundsTokens | undefined;
@@ -28,9 +28,9 @@ export class Handover {
     this.#keep(({ worker }) => worker !== gone);
   }
 
-  /** Workers have said of which generation they keep the state: of this one, or it is lost. */
-  keepOnly(answers: ReadonlyMap<string, { readonly of: number | null }>): void {
-    this.#keep(({ worker }) => answers.get(worker)?.of === this.generation);
+  /** Workers have said whether they keep their state. */
+  keepOnly(answers: ReadonlyMap<string, { readonly kept: boolean }>): void {
+    this.#keep(({ worker }) => answers.get(worker)?.kept ?? false);
   }
 
   #keep(isLeft: (holder: Holder) => boolean): void {

@@ -323,7 +323,8 @@ export class Run {
   /** The generation ends, and its workers keep their states for the next. */
   async #hold(cohort: Cohort, plan: Plan, { tokens }: Strategy): Promise<void> {
     const { generation } = cohort;
-    const answers = await cohort.ask({ type: "hold", generation, interrupts: false }, "held");
+    const hold = { type: "hold", generation, of: generation, interrupts: false } as const;
+    const answers = await cohort.ask(hold, "held");
     this.#handover = new Handover(this.config, plan, generation, tokens);
     this.#handover.keepOnly(answers);
     this.#begun = false;
@@ -346,16 +347,18 @@ export class Run {
 
   /**
    * Has workers keep the states that they have after the last committed step; those of a generation that has not begun
-   * still keep what they did. Whether that is all that the run needs.
+   * still keep what they did. Whether that is all that the run needs. What could not be moved twice is given up.
    */
   async #salvage(): Promise<boolean> {
     const cohort = this.#cohort;
+    if (!this.#begun && this.#fruitless > 1) return false;
     if (this.#begun && replicasAreAlike(this.config)) {
       this.#handover = new Handover(this.config, this.plan!, this.#generation);
     }
     if (!cohort || !this.#handover) return false;
     const { generation } = cohort;
-    this.#handover.keepOnly(await cohort.gather({ type: "hold", generation, interrupts: true }, "held"));
+    const { generation: of } = this.#handover;
+    this.#handover.keepOnly(await cohort.gather({ type: "hold", generation, of, interrupts: true }, "held"));
     this.#begun = false;
     return this.#handover.isWhole;
   }

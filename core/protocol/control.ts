@@ -108,8 +108,8 @@ export const ClientMessage = z.discriminatedUnion("type", [
     step,
     anchors: z.record(z.string().max(40), index),
   }),
-  /** The generation is over; the worker keeps the state of its stage in generation `of`, null when it has none. */
-  z.strictObject({ type: z.literal("held"), generation, of: generation.nullable() }),
+  /** The generation is over. `kept`: the state that was asked for is in memory. */
+  z.strictObject({ type: z.literal("held"), generation, kept: z.boolean() }),
   /** What was to be repaired has been sent, or taken. */
   z.strictObject({ type: z.literal("repaired"), generation, step }),
   /** Last words of a generation: everything asked for is done and the final byte counts are in. */
@@ -224,10 +224,11 @@ export const WorkerMessage = z.discriminatedUnion("type", [
     to: z.string(),
   }),
   /**
-   * End the generation, but keep the state of its stage in memory until the next one has begun, for whoever goes on with
-   * it; then say "held". `interrupts`: without waiting for what is under way. Who keeps a state already keeps that.
+   * End the generation, but keep a state in memory until the next one has begun, for whoever goes on with it; then say
+   * "held". `of`: the stage's in this generation, or, where that has not begun, what is kept already of the one before.
+   * `interrupts`: without waiting for what is under way.
    */
-  z.strictObject({ type: z.literal("hold"), generation, interrupts: z.boolean() }),
+  z.strictObject({ type: z.literal("hold"), generation, of: generation, interrupts: z.boolean() }),
   /** To a worker that keeps a state and has no part in this generation: open these links, then say "prepared". */
   z.strictObject({ type: z.literal("lend"), generation, links: z.array(PlannedLink) }),
   /** Drop the assignment and what is kept, free its memory, close its links. */

@@ -70,7 +70,7 @@ function usualAnswer(order: Order): Answer | null {
     case "release":
       return { type: "released", generation, bytes };
     case "hold":
-      return { type: "held", generation, of: generation };
+      return { type: "held", generation, kept: true };
     case "merge":
       return { type: "merged", generation, step: order.step, anchors: { embed: 1 } };
     case "repair":

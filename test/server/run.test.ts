@@ -166,7 +166,7 @@ describe("trouble", () => {
     ]);
     expect(of("step").map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
     expect(of("done")[0]).toMatchObject({ steps: 6, stepsRetried: 1, workersLost: 1 });
-    expect(orders("a-1", "hold")).toEqual([{ type: "hold", generation: 1, interrupts: true }]);
+    expect(orders("a-1", "hold")).toEqual([{ type: "hold", generation: 1, of: 1, interrupts: true }]);
     const { size } = parameterSpace(tinyConfig().model);
     expect(states("a-1")).toEqual([
       { kind: "seed" },
@@ -210,6 +210,26 @@ describe("trouble", () => {
     expect(of("done")[0]).toMatchObject({ stepsRetried: 1, workersLost: 1 });
   });
 
+  test("states that cannot be moved are tried once more; then all go on from the checkpoint", async () => {
+    const run = makeRun({ checkpointEvery: 2 });
+    addWorkers(run, ["a-1"], (order, answer) => {
+      if (order.type === "step" && order.step === 3 && order.generation === 1) {
+        addWorkers(run, ["b-1"], (order, answer) =>
+          order.type === "assign" && order.state.kind === "workers"
+            ? { type: "failed", generation: order.generation, message: "a-1 is silent", fatal: false }
+            : answer,
+        );
+        run.reconsider("members");
+      }
+      return answer;
+    });
+    await run.drive();
+    expect(states("b-1").map((state) => state && state.kind)).toEqual(["workers", "workers", "checkpoint"]);
+    expect(orders("a-1", "hold")).toMatchObject([{ of: 1 }, { generation: 2, of: 1, interrupts: true }]);
+    expect(of("recovered").map(({ step }) => step)).toEqual([3, 2]);
+    expect(of("done")[0]).toMatchObject({ steps: 6, stepsRetried: 1, workersLost: 0 });
+  });
+
   test("a worker that has kept nothing when a state was asked of it is as good as lost", async () => {
     const run = makeRun({ checkpointEvery: 2, stages: 2 });
     addWorkers(run, ["a-1"], (order, answer) => {
@@ -220,7 +240,7 @@ describe("trouble", () => {
       }
       return answer;
     });
-    addWorkers(run, ["a-2"], (_, answer) => (answer.type === "held" ? { ...answer, of: null } : answer));
+    addWorkers(run, ["a-2"], (_, answer) => (answer.type === "held" ? { ...answer, kept: false } : answer));
     await run.drive();
     expect(of("recovered")).toMatchObject([{ step: 2, generation: 2 }]);
     expect(of("done")[0]).toMatchObject({ steps: 6, workersLost: 0 });
@@ -319,7 +339,7 @@ describe("wishes", () => {
     await run.drive();
     const link = { initiator: "a-1", other: "a-2", kind: "site" };
     expect(workers.get("a-1")!.orders.slice(-3)).toEqual([
-      { type: "hold", generation: 1, interrupts: false },
+      { type: "hold", generation: 1, of: 1, interrupts: false },
       { type: "lend", generation: 2, links: [link] },
       { type: "release", generation: 2, reason: "its state has moved" },
     ]);
@@ -420,6 +440,30 @@ describe("wishes", () => {
     expect(of("plan")).toHaveLength(2);
     expect(workers.get("b-1")!.orders.filter(({ type }) => type === "assign")).toHaveLength(1);
     expect(of("done")).toHaveLength(1);
+  });
+
+  test("a newcomer that cannot hold what it was assigned: the states kept serve the plan without it", async () => {
+    const run = makeRun({ steps: 4, stages: "auto" });
+    speeds.set("a-1", speedOf(1e9)).set("b-1", speedOf(1e9));
+    addWorkers(run, ["a-1"], (order, answer) => {
+      if (order.type === "step" && order.step === 2 && order.generation === 1) {
+        addWorkers(run, ["b-1"], ({ type, generation }, answer) =>
+          type === "assign" ? { type: "failed", generation, message: "no room", fatal: true } : answer,
+        );
+        run.reconsider("members");
+      }
+      return answer;
+    });
+    await run.drive();
+    expect(orders("a-1", "assign")).toMatchObject([
+      { state: { kind: "seed" } },
+      { state: { kind: "workers", step: 2 } },
+      { state: { kind: "workers", step: 2 } },
+    ]);
+    expect(of("recovered")).toMatchObject([{ step: 2, generation: 3 }]);
+    expect(workers.get("b-1")!.orders.at(-1)!.type).toBe("release");
+    expect(of("step").map(({ step }) => step)).toEqual([1, 2, 3, 4]);
+    expect(of("done")[0]).toMatchObject({ steps: 4, stepsRetried: 0 });
   });
 
   test("a worker that goes once it is released is not lost", async () => {

@@ -160,8 +160,10 @@ async function carryOut(order: TrainerOrder, current: Generation | null): Promis
     return;
   }
   if (order.type === "hold") {
-    if (current === generation && current?.assignment.generation === order.generation) await hold(current);
-    report({ type: "held", generation: order.generation, of: held?.generation ?? null });
+    if (current === generation && current?.assignment.generation === order.generation) {
+      await hold(current, order.of);
+    }
+    report({ type: "held", generation: order.generation, kept: held?.generation === order.of });
     return;
   }
   if (!current || current !== generation || current.assignment.generation !== order.generation) return;
@@ -200,10 +202,12 @@ async function carryOut(order: TrainerOrder, current: Generation | null): Promis
   }
 }
 
-/** Ends the generation and keeps its state; where it had none yet, what was kept before stays. */
-async function hold(current: Generation): Promise<void> {
+/** Ends the generation. Its state is kept, unless one of another generation is asked for. */
+async function hold(current: Generation, of: number): Promise<void> {
   // A state that cannot be read back is not kept: the run goes on from another.
-  if (current.loaded) held = await current.loaded.hold().catch(() => null);
+  if (current.loaded && current.assignment.generation === of) {
+    held = await current.loaded.hold().catch(() => null);
+  }
   if (current === generation) endGeneration("the generation is over");
 }
 

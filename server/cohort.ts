@@ -35,7 +35,8 @@ interface Question {
   readonly missing: Set<string>;
   readonly answers: Map<string, Answer>;
   readonly resolve: (answers: Map<string, Answer>) => void;
-  readonly reject: (error: Error) => void;
+  /** Null for a question that the generation's end does not end. */
+  readonly reject: ((error: Error) => void) | null;
 }
 
 export class Cohort {
@@ -43,6 +44,7 @@ export class Cohort {
   readonly #members: ReadonlyMap<string, WorkerPort>;
   /** Workers that have said their last words: they may go without being missed. */
   readonly #released = new Set<string>();
+  readonly #lost = new Set<string>();
   /** Asked and not yet answered by all; no two of one type and step concern the same worker. */
   readonly #questions = new Set<Question>();
   #end: Error | null = null;
@@ -57,8 +59,15 @@ export class Cohort {
     return this.#members.has(worker) && !this.#released.has(worker);
   }
 
+  port(worker: string): WorkerPort {
+    return this.#members.get(worker)!;
+  }
+
+  /** Who still belongs to it. */
   get workers(): string[] {
-    return [...this.#members.keys()];
+    return [...this.#members.keys()].filter(
+      (worker) => !this.#released.has(worker) && !this.#lost.has(worker),
+    );
   }
 
   /** Gives an order to `workers` (all unless named) that has no answer. */
@@ -78,19 +87,33 @@ export class Cohort {
   ): Promise<Map<string, AnswerOf<T>>> {
     if (this.#end) throw this.#end;
     const orderOf = typeof order === "function" ? order : () => order;
-    const answers = await new Promise<Map<string, Answer>>((resolve, reject) => {
-      const first = orderOf(workers[0]!);
-      this.#questions.add({
-        type,
-        step: "step" in first ? first.step : undefined,
-        missing: new Set(workers),
-        answers: new Map(),
-        resolve,
-        reject,
-      });
-      for (const worker of workers) this.#members.get(worker)!.send(orderOf(worker));
+    return new Promise((resolve, reject) => this.#put(orderOf, type, workers, resolve, reject));
+  }
+
+  /** As `ask`, of all who are left, after the generation's end as well: who is lost meanwhile is not waited for. */
+  async gather<T extends AnswerType>(order: OrderMessage, type: T): Promise<Map<string, AnswerOf<T>>> {
+    const { workers } = this;
+    if (workers.length === 0) return new Map();
+    return new Promise((resolve) => this.#put(() => order, type, workers, resolve, null));
+  }
+
+  #put<T extends AnswerType>(
+    orderOf: (worker: string) => OrderMessage,
+    type: T,
+    workers: readonly string[],
+    resolve: (answers: Map<string, AnswerOf<T>>) => void,
+    reject: ((error: Error) => void) | null,
+  ): void {
+    const first = orderOf(workers[0]!);
+    this.#questions.add({
+      type,
+      step: "step" in first ? first.step : undefined,
+      missing: new Set(workers),
+      answers: new Map(),
+      resolve: resolve as Question["resolve"],
+      reject,
     });
-    return answers as Map<string, AnswerOf<T>>;
+    for (const worker of workers) this.#members.get(worker)!.send(orderOf(worker));
   }
 
   /** Takes a worker's answer; one of another generation, or that nobody waits for, is dropped. */
@@ -98,7 +121,7 @@ export class Cohort {
     if (answer.generation !== this.generation || !this.#members.has(worker)) return;
     if (answer.type === "failed") {
       // Links go down while a generation is released; each worker's last word comes all the same.
-      if (this.#releasing) return;
+      if (this.#released.has(worker) || this.#releasing(worker)) return;
       const reason = `worker ${worker}: ${answer.message}`;
       this.fail(answer.fatal ? new DoesNotFit(reason, worker) : new WorkerLost(reason));
       return;
@@ -113,16 +136,25 @@ export class Cohort {
     }
   }
 
-  /** The worker is gone. True while the generation is being released: then nobody is missed. */
+  /** The worker is gone. True while it is being released: then it is not missed. */
   letGo(worker: string): boolean {
-    const question = this.#releasing;
+    const question = this.#releasing(worker);
     if (!question) return false;
     this.#settle(question, worker);
     return true;
   }
 
-  get #releasing(): Question | undefined {
-    return [...this.#questions].find(({ type }) => type === "released");
+  /** The worker is gone, and with it the generation. */
+  lose(worker: string, error: WorkerLost): void {
+    this.#lost.add(worker);
+    for (const question of this.#questions) {
+      if (!question.reject && question.missing.has(worker)) this.#settle(question, worker);
+    }
+    this.fail(error);
+  }
+
+  #releasing(worker: string): Question | undefined {
+    return [...this.#questions].find(({ type, missing }) => type === "released" && missing.has(worker));
   }
 
   /** Nothing more is waited for from the worker. */
@@ -134,10 +166,13 @@ export class Cohort {
     question.resolve(question.answers);
   }
 
-  /** Ends the generation: what is asked now, and anything after it, is answered with `error`. */
+  /** Ends the generation: what is asked now, and anything after it but `gather`, is answered with `error`. */
   fail(error: Error): void {
     this.#end ??= error;
-    for (const { reject } of this.#questions) reject(this.#end);
-    this.#questions.clear();
+    for (const question of this.#questions) {
+      if (!question.reject) continue;
+      this.#questions.delete(question);
+      question.reject(this.#end);
+    }
   }
 }

@@ -14,7 +14,6 @@ import type { Coordinator, CoordinatorUpdate, WorkerPort } from "./coordinator-p
 import { loadCorpus } from "./corpus.ts";
 import { describeHolding } from "../core/plan/describe.ts";
 import { linkSpeeds } from "../core/plan/link-speeds.ts";
-import { linksOf } from "../core/plan/plan.ts";
 import { UserError } from "./errors.ts";
 import { LinkTable } from "./link-table.ts";
 import { log } from "./log.ts";
@@ -176,11 +175,11 @@ export class RunCoordinator implements Coordinator {
     };
   }
 
-  /** Whether the plan in force links the two. */
+  /** Whether the run under way links the two. */
   linked(worker: string, other: string): boolean {
-    const plan = this.#active ? this.#run!.plan : null;
+    const links = this.#active ? this.#run!.links : [];
     const [a, b] = [worker, other].sort();
-    return plan !== null && linksOf(plan).some((link) => link.initiator === a && link.other === b);
+    return links.some((link) => link.initiator === a && link.other === b);
   }
 
   history(): History {

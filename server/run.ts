@@ -1,32 +1,36 @@
 // The life of one run: forms a generation of the workers there are, takes it from step to step, commits each step
-// exactly once, and starts a new generation from the latest checkpoint when a worker is lost.
-// Not here: who is connected and which run is active (coordinator.ts), how workers compute (web/worker).
+// exactly once, and starts a new generation when another plan is better or a worker is lost: from the state that workers
+// keep, or else from the latest checkpoint.
+// Not here: who is connected and which run is active (coordinator.ts), how workers compute (web/worker), who keeps what
+// between generations (handover.ts).
 import type { RunConfig } from "../core/model/config.ts";
 import { PlanImpossible } from "../core/plan/plan-impossible.ts";
 import type { Occasion } from "../core/plan/replanning.ts";
-import { positionOf, type Plan } from "../core/plan/plan.ts";
+import { replicasAreAlike, type Moves } from "../core/plan/moves.ts";
+import { linksOf, positionOf, type Plan, type PlannedLink } from "../core/plan/plan.ts";
 import {
   sampleActivationBytes,
   stepActivationBytes,
   validationActivationBytes,
 } from "../core/plan/traffic.ts";
-import type { ClientMessage, Shard } from "../core/protocol/control.ts";
+import type { ClientMessage } from "../core/protocol/control.ts";
 import type { DoneEvent, RunEvent, RunStatus } from "../core/protocol/events.ts";
+import { firstOrder, type Beginning } from "./assignments.ts";
+import { sample, SAMPLE_TOKENS, save, validate } from "./between-steps.ts";
 import type { Checkpoint, Checkpoints } from "./checkpoints.ts";
 import { Cohort, DoesNotFit, RunImpossible, WorkerLost } from "./cohort.ts";
 import type { WorkerPort } from "./coordinator-port.ts";
 import type { Corpus } from "./corpus.ts";
+import { Handover, type RoundsTokens } from "./handover.ts";
 import type { Candidates, Planning } from "./planning.ts";
 import { total, Tally } from "./tally.ts";
 import { RoundsStrategy } from "./strategy/rounds.ts";
-import { meanLoss, type CommittedStep, type Strategy } from "./strategy/strategy.ts";
+import type { CommittedStep, Strategy } from "./strategy/strategy.ts";
 import { syncStrategy } from "./strategy/sync.ts";
 import { describePlanned } from "../core/plan/describe-prediction.ts";
 
-const SAMPLE_TOKENS = 48;
 /** Generations without a committed step after which a run gives up: what ended them will end the next as well. */
 const MOST_FRUITLESS = 3;
-const SAMPLE_TEMPERATURE = 0.7;
 
 export interface Crew extends Candidates {
   readonly ports: ReadonlyMap<string, WorkerPort>;
@@ -59,8 +63,14 @@ export class Run {
   step = 0;
   plan: Plan | null = null;
   checkpoint: Checkpoint | null;
+  /** Of the plan in force, and those on which states move. */
+  links: readonly PlannedLink[] = [];
   #cohort: Cohort | null = null;
   #generation = 0;
+  /** Whether all of the generation have their state. */
+  #begun = false;
+  /** What workers keep until the next generation has begun. */
+  #handover: Handover | null = null;
   #wish: Wish | null = null;
   #paused: { promise: Promise<void>; resolve: () => void } | null = null;
   #lastLoss: number | null = null;
@@ -90,7 +100,7 @@ export class Run {
   /** Runs to the end: done, stopped or failed. Never rejects; what went wrong is an event. */
   async drive(): Promise<void> {
     try {
-      while (this.step < this.config.steps && this.#wish !== "stop") {
+      while (this.step < this.config.steps && (!this.stopping || this.#handover)) {
         try {
           await this.#runGeneration();
         } catch (error) {
@@ -102,7 +112,7 @@ export class Run {
               `${MOST_FRUITLESS} generations in a row came to no step; the last: ${error.message}`,
             );
           }
-          this.#rewind(error.message);
+          await this.#recover(error.message);
         }
       }
       if (this.#wish === "stop") {
@@ -113,7 +123,7 @@ export class Run {
         this.#parts.emit(this.#doneEvent());
       }
     } catch (error) {
-      this.#cohort?.tell({ type: "release", generation: this.#generation, reason: "the run failed" });
+      this.#drop("the run failed");
       this.#setStatus("failed");
       this.#parts.emit({
         event: "failed",
@@ -123,6 +133,7 @@ export class Run {
     } finally {
       this.#cohort = null;
       this.plan = null;
+      this.links = [];
     }
   }
 
@@ -164,24 +175,37 @@ export class Run {
   }
 
   lose(worker: string, reason: string): void {
+    this.#handover?.lose(worker);
     if (!this.takesPart(worker) || this.#cohort!.letGo(worker)) return;
     this.#workersLost++;
-    this.#cohort!.fail(new WorkerLost(`worker ${worker} ${reason}`));
+    this.#cohort!.lose(worker, new WorkerLost(`worker ${worker} ${reason}`));
   }
 
   async #runGeneration(): Promise<void> {
     this.#setStatus("waiting");
     const crew = await this.#parts.someCrew();
-    if (this.stopping) return;
-    this.#wish = null;
+    // What workers keep is in no checkpoint yet: a run that stops now goes on to where it is saved.
+    if (this.stopping && (!this.#handover || crew.ports.size === 0)) return this.#drop("run stop");
+    if (!this.stopping) this.#wish = null;
     const planned = this.#parts.planning.plan(crew);
     const { plan } = planned;
-    const members = plan.replicas.flatMap(({ stages }) =>
-      stages.map(({ worker }) => crew.ports.get(worker)!),
-    );
-    const cohort = new Cohort(++this.#generation, members);
+    const handover = this.#handover;
+    const moves = handover?.movesTo(plan) ?? null;
+    if (handover && !moves) {
+      throw new WorkerLost("a worker left that alone kept a part of the model's state");
+    }
+    // Who took part before and does not now stays until its state is not needed any more.
+    const before = handover ? this.#cohort! : null;
+    const lenders = before?.workers.filter((worker) => !positionOf(plan, worker)) ?? [];
+    const members = plan.replicas.flatMap(({ stages }) => stages.map(({ worker }) => worker));
+    const cohort = new Cohort(++this.#generation, [
+      ...members.map((worker) => crew.ports.get(worker)!),
+      ...lenders.map((worker) => before!.port(worker)),
+    ]);
     this.#cohort = cohort;
+    this.#begun = false;
     this.plan = plan;
+    this.links = [...linksOf(plan), ...(moves?.links ?? [])];
     this.#parts.emit({
       event: "plan",
       generation: this.#generation,
@@ -189,47 +213,41 @@ export class Run {
       speeds: Object.fromEntries(crew.measured.workers),
     });
     this.#setStatus("preparing");
-    await cohort.ask((worker) => this.#assignment(plan, worker), "prepared");
+    const beginning = this.#beginning(plan, moves);
+    await cohort.ask((worker) => firstOrder(beginning, worker), "prepared");
+    this.#begun = true;
+    this.#handover = null;
+    if (lenders.length > 0) {
+      const release = {
+        type: "release",
+        generation: this.#generation,
+        reason: "its state has moved",
+      } as const;
+      await cohort.ask(release, "released", lenders);
+    }
     this.#setStatus("training");
-    const strategy = this.#strategy(cohort, plan);
+    const strategy = this.#strategy(cohort, plan, handover?.tokens ?? this.checkpoint?.tokens ?? {});
     while (this.step < this.config.steps && !this.#wish) {
       await this.#train(cohort, plan, strategy);
       if (this.#paused && !this.#wish) await this.#holdWhilePaused();
     }
-    if (this.#wish && this.checkpoint?.step !== this.step) await this.#save(cohort, strategy);
-    await cohort.ask(
-      {
-        type: "release",
-        generation: this.#generation,
-        reason: this.#wish ? `run ${this.#wish}` : "run done",
-      },
-      "released",
-    );
+    if (this.#wish === "replan" && this.step < this.config.steps) {
+      await this.#hold(cohort, plan, strategy);
+      return;
+    }
+    if (this.stopping && this.checkpoint?.step !== this.step) await this.#save(cohort, strategy);
+    const reason = this.stopping ? "run stop" : "run done";
+    await cohort.ask({ type: "release", generation: this.#generation, reason }, "released");
   }
 
-  #assignment(plan: Plan, worker: string) {
-    const { id, number, config, corpus } = this.#parts;
-    const from = this.checkpoint;
-    return {
-      type: "assign" as const,
-      generation: this.#generation,
-      run: id,
-      runNumber: number,
-      config,
-      plan,
-      tokens: corpus.source,
-      state: from
-        ? {
-            kind: "checkpoint" as const,
-            step: from.step,
-            optimizer: from.optimizer,
-            shards: shardsFor(plan, worker, from.shards),
-          }
-        : { kind: "seed" as const },
-    };
+  #beginning(plan: Plan, moves: Moves | null): Beginning {
+    const { id: run, number: runNumber, config, corpus } = this.#parts;
+    const { step, checkpoint } = this;
+    const { source: tokens } = corpus;
+    return { generation: this.#generation, run, runNumber, config, plan, tokens, step, moves, checkpoint };
   }
 
-  #strategy(cohort: Cohort, plan: Plan): Strategy {
+  #strategy(cohort: Cohort, plan: Plan, tokens: RoundsTokens): Strategy {
     const { config } = this;
     const { strategy } = config;
     const parts = { config, plan, cohort, onStep: (step: CommittedStep) => this.#onStep(plan, step) };
@@ -237,7 +255,7 @@ export class Run {
     return new RoundsStrategy({
       ...parts,
       strategy,
-      tokens: this.checkpoint?.tokens ?? {},
+      tokens,
       onLeftOut: (steps, replicas) => {
         this.#stepsLeftOut += steps;
         this.#bytesNeeded -= steps * stepActivationBytes(config, replicas);
@@ -281,9 +299,7 @@ export class Run {
 
   async #validate(cohort: Cohort, plan: Plan): Promise<void> {
     const { step, config } = this;
-    const answers = await cohort.ask({ type: "validate", generation: cohort.generation, step }, "validated");
-    const { loss, tokens } = meanLoss(plan.replicas, answers);
-    if (!Number.isFinite(loss)) throw new RunImpossible(`step ${step}: the validation loss is not finite`);
+    const { loss, tokens } = await validate(cohort, plan, step);
     const { count, validFrom } = this.#parts.corpus.source;
     this.#bytesNeeded += validationActivationBytes(config, plan, count - validFrom);
     this.#validLoss = loss;
@@ -291,57 +307,71 @@ export class Run {
   }
 
   async #sample(cohort: Cohort, plan: Plan): Promise<void> {
-    const { prompt, tokenizer } = this.#parts.corpus;
-    const first = plan.replicas[0]!.stages.map(({ worker }) => worker);
-    const answers = await cohort.ask(
-      {
-        type: "sample",
-        generation: cohort.generation,
-        step: this.step,
-        prompt,
-        tokens: SAMPLE_TOKENS,
-        temperature: SAMPLE_TEMPERATURE,
-        seed: this.config.seed,
-      },
-      "sampled",
-      first,
-    );
-    this.#bytesNeeded += sampleActivationBytes(this.config, plan, prompt.length, SAMPLE_TOKENS);
-    const text = tokenizer.decode([...prompt, ...answers.get(first.at(-1)!)!.tokens]);
-    this.#parts.emit({ event: "sample", step: this.step, text });
+    const { step, config } = this;
+    const { corpus } = this.#parts;
+    const text = await sample(cohort, plan, step, corpus, config);
+    this.#bytesNeeded += sampleActivationBytes(config, plan, corpus.prompt.length, SAMPLE_TOKENS);
+    this.#parts.emit({ event: "sample", step, text });
   }
 
-  async #save(cohort: Cohort, { savers, tokens }: Strategy): Promise<void> {
-    const { id, config, corpus, checkpoints } = this.#parts;
-    const { step } = this;
-    const answers = await cohort.ask({ type: "save", generation: cohort.generation, step }, "saved", savers);
-    const checkpoint: Checkpoint = {
-      id: `${id}-step-${step}`,
-      run: id,
-      step,
-      model: config.model,
-      optimizer: true,
-      shards: savers.map((worker) => answers.get(worker)!.shard),
-      ...(tokens && { tokens }),
-      tokenizer: corpus.tokenizerHash,
-    };
-    await checkpoints.save(checkpoint);
-    this.checkpoint = checkpoint;
-    this.#parts.emit({ event: "checkpoint", step, checkpoint: checkpoint.id });
+  async #save(cohort: Cohort, strategy: Strategy): Promise<void> {
+    const { step, id } = this;
+    this.checkpoint = await save(cohort, strategy, step, id, this.#parts);
+    this.#parts.emit({ event: "checkpoint", step, checkpoint: this.checkpoint.id });
   }
 
   #fitsOtherwise(worker: string): boolean {
     return this.#parts.planning.learnThatTooMuch(this.plan!, worker, this.#parts.crew());
   }
 
-  /** Back to the latest checkpoint: its steps are committed, those after it are done again. */
-  #rewind(reason: string): void {
-    const step = this.checkpoint?.run === this.id ? this.checkpoint.step : 0;
-    this.#stepsRetried += this.step - step + 1;
+  /** The generation ends, and its workers keep their states for the next. */
+  async #hold(cohort: Cohort, plan: Plan, { tokens }: Strategy): Promise<void> {
+    const { generation } = cohort;
+    const hold = { type: "hold", generation, of: generation, interrupts: false } as const;
+    const answers = await cohort.ask(hold, "held");
+    this.#handover = new Handover(this.config, plan, generation, tokens);
+    this.#handover.keepOnly(answers);
+    this.#begun = false;
+  }
+
+  /**
+   * After a loss: on from what workers keep, without doing a committed step again; or else back to the latest
+   * checkpoint, whose steps are committed, and those after it are done again.
+   */
+  async #recover(reason: string): Promise<void> {
+    const inStep = this.#begun ? 1 : 0;
+    const isKept = await this.#salvage();
+    const stored = this.checkpoint?.run === this.id ? this.checkpoint.step : 0;
+    const step = isKept ? this.step : stored;
+    this.#stepsRetried += this.step - step + inStep;
     this.step = step;
-    this.#cohort?.tell({ type: "release", generation: this.#generation, reason });
-    this.#cohort = null;
+    if (!isKept) this.#drop(reason);
     this.#parts.emit({ event: "recovered", step, generation: this.#generation + 1, reason });
+  }
+
+  /**
+   * Has workers keep the states that they have after the last committed step; those of a generation that has not begun
+   * still keep what they did. Whether that is all that the run needs. What could not be moved twice is given up.
+   */
+  async #salvage(): Promise<boolean> {
+    const cohort = this.#cohort;
+    if (!this.#begun && this.#fruitless > 1) return false;
+    if (this.#begun && replicasAreAlike(this.config)) {
+      this.#handover = new Handover(this.config, this.plan!, this.#generation);
+    }
+    if (!cohort || !this.#handover) return false;
+    const { generation } = cohort;
+    const { generation: of } = this.#handover;
+    this.#handover.keepOnly(await cohort.gather({ type: "hold", generation, of, interrupts: true }, "held"));
+    this.#begun = false;
+    return this.#handover.isWhole;
+  }
+
+  /** All drop what they have of the run. */
+  #drop(reason: string): void {
+    this.#handover = null;
+    this.#begun = false;
+    this.#cohort?.tell({ type: "release", generation: this.#generation, reason });
   }
 
   async #holdWhilePaused(): Promise<void> {
@@ -379,11 +409,4 @@ export class Run {
     this.status = status;
     this.#parts.changed();
   }
-}
-
-/** What a worker needs of a checkpoint's shards: where sites have states of their own, its site's, or the first's. */
-function shardsFor(plan: Plan, worker: string, shards: readonly Shard[]): Shard[] {
-  const own = plan.replicas[positionOf(plan, worker)!.replica]!.site;
-  const site = shards.some((shard) => shard.site === own) ? own : shards[0]?.site;
-  return shards.filter((shard) => shard.site === site);
 }

@@ -28,14 +28,14 @@ export type PlannedStage = z.infer<typeof PlannedStage>;
 export type Replica = z.infer<typeof Replica>;
 export type Plan = z.infer<typeof Plan>;
 
-export type LinkKind = "site" | "wide";
-
 /** A pair of workers that exchange frames. `initiator` offers the connection. */
-export interface PlannedLink {
-  readonly initiator: string;
-  readonly other: string;
-  readonly kind: LinkKind;
-}
+export const PlannedLink = z.strictObject({
+  initiator: z.string(),
+  other: z.string(),
+  kind: z.enum(["site", "wide"]),
+});
+export type PlannedLink = z.infer<typeof PlannedLink>;
+export type LinkKind = PlannedLink["kind"];
 
 /** Where a worker stands in a plan. */
 export interface Position {

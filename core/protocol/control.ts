@@ -2,7 +2,8 @@
 // Not here: binary frames between workers (frame.ts), events for people and programs (events.ts).
 import { z } from "zod";
 import { RunConfig } from "../model/config.ts";
-import { Plan } from "../plan/plan.ts";
+import { Take } from "../plan/moves.ts";
+import { Plan, PlannedLink } from "../plan/plan.ts";
 import { PeerSpeed, WorkerSpeed } from "../plan/speed.ts";
 import { History, RunEvent, Snapshot } from "./events.ts";
 
@@ -111,6 +112,8 @@ export const ClientMessage = z.discriminatedUnion("type", [
     step,
     anchors: z.record(z.string().max(40), index),
   }),
+  /** The generation is over. `kept`: the state that was asked for is in memory. */
+  z.strictObject({ type: z.literal("held"), generation, kept: z.boolean() }),
   /** What was to be repaired has been sent, or taken. */
   z.strictObject({ type: z.literal("repaired"), generation, step }),
   /** Last words of a generation: everything asked for is done and the final byte counts are in. */
@@ -135,6 +138,8 @@ export type ClientMessage = z.infer<typeof ClientMessage>;
 export const StateSource = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("seed") }),
   z.strictObject({ kind: z.literal("checkpoint"), step, optimizer: z.boolean(), shards: z.array(Shard) }),
+  /** Workers that keep it of the generation before. */
+  z.strictObject({ kind: z.literal("workers"), step, takes: z.array(Take) }),
 ]);
 export type StateSource = z.infer<typeof StateSource>;
 
@@ -175,6 +180,8 @@ export const WorkerMessage = z.discriminatedUnion("type", [
     plan: Plan,
     tokens: TokenSource,
     state: StateSource,
+    /** Links of this worker beside those of the plan, on which states move. */
+    links: z.array(PlannedLink),
   }),
   z.strictObject({ type: z.literal("signal"), from: z.string(), data: z.string() }),
   /** Another worker calls through the server's relay, for one of its links. */
@@ -220,7 +227,15 @@ export const WorkerMessage = z.discriminatedUnion("type", [
     from: z.string(),
     to: z.string(),
   }),
-  /** Drop the assignment, free its memory, close its links. */
+  /**
+   * End the generation, but keep a state in memory until the next one has begun, for whoever goes on with it; then say
+   * "held". `of`: the stage's in this generation, or, where that has not begun, what is kept already of the one before.
+   * `interrupts`: without waiting for what is under way.
+   */
+  z.strictObject({ type: z.literal("hold"), generation, of: generation, interrupts: z.boolean() }),
+  /** To a worker that keeps a state and has no part in this generation: open these links, then say "prepared". */
+  z.strictObject({ type: z.literal("lend"), generation, links: z.array(PlannedLink) }),
+  /** Drop the assignment and what is kept, free its memory, close its links. */
   z.strictObject({ type: z.literal("release"), generation, reason: text }),
   /** Something the worker sent was refused; `fatal` closes the connection (wrong token, old page). */
   z.strictObject({ type: z.literal("refused"), reason: text, fatal: z.boolean() }),

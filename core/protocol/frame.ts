@@ -29,6 +29,13 @@ export const FRAME_KINDS = {
   weight: 8,
   /** New values of parameters, from a site's lead replica to its other replicas. */
   parameters: 9,
+  /**
+   * Asks for a part of the state that a worker keeps of a generation that ended: `microbatch` says of which array,
+   * `segment` and the shape's first dimension which values.
+   */
+  wanted: 10,
+  /** That part; or no values, where it is not kept. */
+  state: 11,
 } as const;
 export type FrameKind = keyof typeof FRAME_KINDS;
 
@@ -44,7 +51,7 @@ export interface Frame {
   /** Number of the assignment: frames of an older one are dropped. */
   readonly generation: number;
   readonly step: number;
-  /** Microbatch of the step, for kinds that flow through a pipeline; else 0. */
+  /** Microbatch of the step, for kinds that flow through a pipeline; or what else its kind says; else 0. */
   readonly microbatch: number;
   /** Offset in the canonical flat parameter space of the first element, for kinds that carry parameters; else 0. */
   readonly segment: number;

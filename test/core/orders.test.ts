@@ -2,34 +2,38 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { GenerationEnded } from "../../web/worker/mailbox.ts";
-import { Orders, type Release } from "../../web/worker/orders.ts";
+import { Orders, type Hold, type Release } from "../../web/worker/orders.ts";
 
 type Assign = { readonly type: "assign"; readonly generation: number };
 type Step = { readonly type: "step"; readonly generation: number };
-type Order = Assign | Step | Release;
+type Order = Assign | Step | Release | Hold;
 
 /** What an assignment began; `ended` says why it did. */
 interface Begun {
   readonly number: number;
   interrupted: boolean;
+  kept: boolean;
   ended: string | null;
 }
 
 const assign = (generation: number): Assign => ({ type: "assign", generation });
 const step = (generation: number): Step => ({ type: "step", generation });
 const release = (generation: number): Release => ({ type: "release", generation, reason: "released" });
+const hold = (generation: number, interrupts: boolean): Hold => ({ type: "hold", generation, interrupts });
 const turns = () => new Promise((resolve) => setTimeout(resolve));
+
+const isLast = (order: Order): order is Release | Hold => order.type === "release" || order.type === "hold";
 
 /** Orders whose work takes until the test says so. */
 function workbench() {
   const begun: Begun[] = [];
   const done: { order: Assign | Step; generation: Begun }[] = [];
-  const released: number[] = [];
+  const over: (Release | Hold)[] = [];
   const failed: number[] = [];
   let working: { finish: () => void; fail: (error: Error) => void } | null = null;
-  const orders = new Orders<Assign, Step, Begun>({
+  const orders = new Orders<Assign, Step, Hold, Begun>({
     begin: ({ generation }) => {
-      const fresh = { number: generation, interrupted: false, ended: null };
+      const fresh = { number: generation, interrupted: false, kept: false, ended: null };
       begun.push(fresh);
       return fresh;
     },
@@ -49,10 +53,16 @@ function workbench() {
         working = null;
       }
     },
-    released: (generation) => released.push(generation),
+    keep: async (order, generation) => {
+      expect(generation.ended, "nothing is left to be kept").toBeNull();
+      expect(order.generation).toBe(generation.number);
+      await turns();
+      generation.kept = true;
+    },
+    over: (order) => over.push(order),
     failed: (_, generation) => failed.push(generation),
   });
-  return { orders, begun, done, released, failed, working: () => working };
+  return { orders, begun, done, over, failed, working: () => working };
 }
 
 /** What comes in and what happens to the order that is being carried out; numbers of generations come again. */
@@ -61,11 +71,12 @@ const anyEvent = fc.oneof(
   anyNumber.map(assign),
   anyNumber.map(step),
   anyNumber.map(release),
+  fc.tuple(anyNumber, fc.boolean()).map(([number, interrupts]) => hold(number, interrupts)),
   fc.constantFrom("finish" as const, "interrupted" as const, "pass" as const, "abandon" as const),
 );
 
 describe("orders", () => {
-  test("a release ends the assignment that it came after, and no newer one, however they interleave", async () => {
+  test("a release or a hold ends the assignment that it came after, and no newer one, however they interleave", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(anyEvent, { maxLength: 25 }), async (events) => {
         const bench = workbench();
@@ -87,7 +98,7 @@ describe("orders", () => {
             came.push(event);
             orders.take(event);
             if (event.type === "assign") left = { number: event.generation, index: bench.begun.length - 1 };
-            if (event.type === "release" && left?.number === event.generation) left = null;
+            if (isLast(event) && left?.number === event.generation) left = null;
           }
         }
         for (let calm = 0; calm < 2; calm++) {
@@ -96,12 +107,12 @@ describe("orders", () => {
           bench.working()?.finish();
         }
         expect(orders.current).toBe(left === null ? null : bench.begun[left.index]);
-        const releases = came.filter(({ type }) => type === "release");
-        expect(bench.released).toEqual(releases.map(({ generation }) => generation));
+        expect(bench.over).toEqual(came.filter(isLast));
         expect(bench.failed).toEqual([]);
         for (const generation of bench.begun) {
           expect(generation.ended === null).toBe(generation === orders.current);
           if (generation.ended === "released") expect(generation.interrupted).toBe(true);
+          if (generation.ended === "the generation is over") expect(generation.kept).toBe(true);
         }
       }),
       { numRuns: 300 },
@@ -113,13 +124,28 @@ describe("orders", () => {
     bench.orders.take(assign(1));
     await turns();
     bench.orders.take(release(1));
-    expect(bench.begun[0]).toEqual({ number: 1, interrupted: true, ended: null });
+    expect(bench.begun[0]).toEqual({ number: 1, interrupted: true, kept: false, ended: null });
     await turns();
-    expect(bench.released).toEqual([]);
+    expect(bench.over).toEqual([]);
     bench.working()!.finish();
     await turns();
     expect(bench.begun[0]!.ended).toBe("released");
-    expect(bench.released).toEqual([1]);
+    expect(bench.over).toEqual([release(1)]);
+  });
+
+  test("a hold lets what is under way come to its end, unless it interrupts, and keeps the state before it goes", async () => {
+    const bench = workbench();
+    bench.orders.take(assign(1));
+    await turns();
+    bench.orders.take(hold(1, false));
+    expect(bench.begun[0]!.interrupted).toBe(false);
+    bench.working()!.finish();
+    await turns();
+    await turns();
+    expect(bench.begun[0]).toMatchObject({ kept: true, ended: "the generation is over" });
+    bench.orders.take(assign(2));
+    bench.orders.take(hold(2, true));
+    expect(bench.begun[1]!.interrupted).toBe(true);
   });
 
   test("an order that fails ends its generation and is told; not if that has ended already", async () => {

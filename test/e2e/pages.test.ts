@@ -1,6 +1,7 @@
 // Both pages in a real browser, used as a person would.
 import { chromium, type Page } from "playwright";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { parameterSpace } from "../../core/model/parameters.ts";
 import type { RunEvent } from "../../core/protocol/events.ts";
 import { startServer, type RunningServer } from "../../server/app.ts";
 import { launchChromium, requireBrowser, type HeadlessBrowser } from "../../server/browser.ts";
@@ -150,9 +151,9 @@ describe("coordinator page", () => {
   });
 });
 
-test("a worker that leaves or pauses from its page, in the middle of a run, costs the run no step", async () => {
+test("a worker that pauses, comes back and leaves: its state moves over the site's links, and no step is lost", async () => {
   const staying = await open(`/worker?site=lab#token=${server.tokens.worker}`);
-  const leaving = await open(`/worker?site=home#token=${server.tokens.worker}`);
+  const leaving = await open(`/worker?site=lab#token=${server.tokens.worker}`);
   await Promise.all([phaseIs(staying, "idle"), phaseIs(leaving, "idle")]);
   const events: RunEvent[] = [];
   const unsubscribe = server.coordinator.subscribe((update) => {
@@ -163,23 +164,40 @@ test("a worker that leaves or pauses from its page, in the middle of a run, cost
     expect
       .poll(() => server.coordinator.snapshot().run!.step, { timeout: 60_000 })
       .toBeGreaterThanOrEqual(step);
-  await server.coordinator.start(tinyConfig({ name: "leave", steps: 60 }));
+  const { model } = tinyConfig();
+  const config = tinyConfig({ name: "leave", steps: 60, stages: 2, model: { ...model, tied: true } });
+  await server.coordinator.start(config);
   await stepIs(3);
   await leaving.getByRole("button", { name: "Pause" }).click();
   await phaseIs(leaving, "paused");
-  const plansAre = (count: number) =>
-    expect.poll(() => eventsOf(events, "plan").length, { timeout: 60_000 }).toBe(count);
-  await plansAre(2);
+  const takesPart = (wanted: boolean) =>
+    expect
+      .poll(() => server.coordinator.snapshot().workers.at(-1)!.holds !== "", { timeout: 60_000 })
+      .toBe(wanted);
+  await takesPart(false);
   await leaving.getByRole("button", { name: "Take part again" }).click();
+  await takesPart(true);
   await phaseIs(leaving, "training");
-  await plansAre(3);
   await leaving.getByRole("button", { name: "Leave" }).click();
   await phaseIs(leaving, "left");
   await expect.poll(() => eventsOf(events, "done").length, { timeout: 60_000 }).toBe(1);
-  expect(eventsOf(events, "done")[0]).toMatchObject({ steps: 60, workersLost: 0, stepsRetried: 0 });
-  expect(eventsOf(events, "step").map(({ step }) => step)).toEqual(
-    Array.from({ length: 60 }, (_, i) => i + 1),
-  );
+  const [done] = eventsOf(events, "done");
+  expect(done).toMatchObject({ steps: 60, workersLost: 0, stepsRetried: 0 });
+  const steps = eventsOf(events, "step");
+  expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: 60 }, (_, i) => i + 1));
+  // Three times a stage of at least a block, with AdamW's moments; and nothing was stored before the end.
+  const block = parameterSpace(config.model).tensors.filter(({ part }) => part === 1);
+  const values = block.reduce((sum, { size }) => sum + size, 0);
+  expect(done!.siteBytesBy.state).toBeGreaterThan(3 * 3 * 4 * values);
+  expect(eventsOf(events, "checkpoint")).toHaveLength(1);
+
+  // The same run undisturbed, on the worker that is left.
+  events.length = 0;
+  await server.coordinator.start(config);
+  await expect.poll(() => eventsOf(events, "done").length, { timeout: 60_000 }).toBe(1);
+  const alone = eventsOf(events, "step").map(({ loss }) => loss);
+  const differences = steps.map(({ loss }, i) => Math.abs(loss / alone[i]! - 1));
+  expect(Math.max(...differences)).toBeLessThan(1e-4);
 });
 
 test("a worker that leaves at once is let go after its step", async () => {

@@ -1,5 +1,7 @@
-// A worker that goes: the others go on from the latest checkpoint.
+// A worker that goes: the others go on from what a replica holds, or else from the latest checkpoint; and no step is lost.
+import type { Page } from "playwright";
 import { expect, onTestFailed, onTestFinished, test } from "vitest";
+import { FRAME_KINDS } from "../../core/protocol/frame.ts";
 import type { RunEvent } from "../../core/protocol/events.ts";
 import { startServer } from "../../server/app.ts";
 import { launchChromium } from "../../server/browser.ts";
@@ -8,20 +10,78 @@ import { tinyConfig } from "../fixtures/configs.ts";
 import { eventsOf, scratchFolder } from "./command.ts";
 import { runLosingSite } from "./losing-a-site.ts";
 
-test("the browser of one site is killed in the middle of a run", async () => {
-  const events = await runLosingSite(tinyConfig({ steps: 12, checkpointEvery: 5 }), 7);
+const STEPS = 40;
+
+test("the browser of one site is killed in the middle of a run: the other has all, and no step is done again", async () => {
+  const events = await runLosingSite(tinyConfig({ steps: STEPS, checkpointEvery: 5 }), 7);
   expect(eventsOf(events, "failed")).toEqual([]);
   const [recovered] = eventsOf(events, "recovered");
-  expect(recovered).toMatchObject({ step: 5, generation: 2 });
+  expect(recovered!.step).toBeGreaterThanOrEqual(7);
   expect(recovered!.reason).toMatch(/worker b-1 /);
-  expect(eventsOf(events, "done")[0]).toMatchObject({ steps: 12, workersLost: 1 });
-  // Steps that were done again have the losses they had: the same batches, from the same state.
-  const losses = new Map<number, number[]>();
-  for (const { step, loss } of eventsOf(events, "step"))
-    losses.set(step, [...(losses.get(step) ?? []), loss]);
-  const [first, again] = losses.get(6)!;
-  expect(Math.abs(first! - again!) / first!).toBeLessThan(1e-4);
+  const [done] = eventsOf(events, "done");
+  expect(done).toMatchObject({ steps: STEPS, workersLost: 1 });
+  // The one that was under way.
+  expect(done!.stepsRetried).toBeLessThanOrEqual(1);
+  expect(eventsOf(events, "step").map(({ step }) => step)).toEqual(
+    Array.from({ length: STEPS }, (_, i) => i + 1),
+  );
 });
+
+test("a worker that is killed while it gives its state to another: that one goes on from the checkpoint", async () => {
+  const server = await startServer({ port: 0, host: "localhost", data: scratchFolder(), tls: false });
+  onTestFinished(() => server.close());
+  const headless = await launchChromium();
+  onTestFinished(() => headless.browser.close());
+  const join = async (page: Page) => {
+    await joinSite(page, { server: server.url, site: "a", token: server.tokens.worker, pace: null });
+    return page;
+  };
+  await join(await headless.context.newPage());
+  const giving = await headless.context.newPage();
+  await giving.addInitScript(cutLinksAtFrame, FRAME_KINDS.state);
+  await join(giving);
+  const events: RunEvent[] = [];
+  onTestFailed(() => console.error(JSON.stringify({ events, server: server.coordinator.snapshot() })));
+  const ended = new Promise<void>((resolve) => {
+    server.coordinator.subscribe((update) => {
+      if (update.type !== "event") return;
+      events.push(update.event);
+      if (["done", "failed"].includes(update.event.event)) resolve();
+    });
+  });
+  await server.coordinator.start(tinyConfig({ steps: STEPS, stages: 2, checkpointEvery: 5 }));
+  await expect.poll(() => server.coordinator.snapshot().run!.step, { timeout: 60_000 }).toBeGreaterThan(6);
+  await giving.getByRole("button", { name: "Pause" }).click();
+  await giving.waitForSelector("html[data-cut]");
+  await giving.close();
+  await ended;
+  expect(eventsOf(events, "failed")).toEqual([]);
+  const [recovered] = eventsOf(events, "recovered");
+  expect(recovered!.reason).toMatch(/worker a-2 /);
+  expect(recovered!.step % 5).toBe(0);
+  expect(eventsOf(events, "done")[0]).toMatchObject({ steps: STEPS, workersLost: 1 });
+  // Every step is there, and those that were done again have the losses they had.
+  const losses = new Map<number, number>();
+  for (const { step, loss } of eventsOf(events, "step")) {
+    expect(Math.abs((losses.get(step) ?? loss) / loss - 1)).toBeLessThan(1e-4);
+    losses.set(step, loss);
+  }
+  expect([...losses.keys()]).toEqual(Array.from({ length: STEPS }, (_, i) => i + 1));
+});
+
+/** In a page: nothing goes over its data channels any more from the first frame of this kind on. */
+function cutLinksAtFrame(kind: number): void {
+  const { send } = RTCDataChannel.prototype;
+  const magic = [...new TextEncoder().encode("TRB1")];
+  let isCut = false;
+  RTCDataChannel.prototype.send = function (data: never) {
+    const bytes = new Uint8Array((data as Uint8Array).buffer ?? data);
+    const at = bytes.findIndex((_, i) => magic.every((byte, j) => bytes[i + j] === byte));
+    isCut ||= at >= 0 && bytes[at + 5] === kind;
+    if (isCut) document.documentElement.dataset.cut = "";
+    else send.call(this, data);
+  };
+}
 
 test("a GPU device lost in the middle of a run: the page stays, opens it again and takes its part again", async () => {
   const server = await startServer({ port: 0, host: "localhost", data: scratchFolder(), tls: false });

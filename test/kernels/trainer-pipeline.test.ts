@@ -48,7 +48,12 @@ async function train(plan: Plan) {
       } as unknown as Pacer;
       const assignment = { config, plan, state: { kind: "seed" } } as unknown as Assignment;
       const parts = { self, assignment, spec, stage, channel, pacer, tokens };
-      const more = { meter: new Meter(), estimate: new SpeedEstimate(), blobs: new MemoryBlobs() };
+      const more = {
+        meter: new Meter(),
+        estimate: new SpeedEstimate(),
+        blobs: new MemoryBlobs(),
+        held: null,
+      };
       return { stage, ...(await loadTrainer({ ...parts, ...more })) };
     }),
   );

@@ -49,6 +49,7 @@ function usualAnswer(order: Order): Answer | null {
   const bytes = { site: { activation: 100 }, wide: { reduce: 10 } };
   switch (order.type) {
     case "assign":
+    case "lend":
       return { type: "prepared", generation, stageBytes: 1 };
     case "step":
       return {
@@ -69,6 +70,8 @@ function usualAnswer(order: Order): Answer | null {
       return { type: "saved", generation, step: order.step, shard: { hash: HASH, bytes: 1, tensors: [] } };
     case "release":
       return { type: "released", generation, bytes };
+    case "hold":
+      return { type: "held", generation, kept: true };
     case "merge":
       return { type: "merged", generation, step: order.step, anchors: { embed: 1 } };
     case "repair":

@@ -9,6 +9,7 @@ import type { WorkerSpeed } from "../../core/plan/speed.ts";
 import { Planning } from "../../server/planning.ts";
 import { Run, type Crew } from "../../server/run.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
+import { parameterSpace } from "../../core/model/parameters.ts";
 import { fakeWorker, HASH, type FakeWorker } from "./fake-workers.ts";
 
 const corpus: Corpus = {
@@ -141,28 +142,108 @@ describe("trouble", () => {
     expect(workers.get("a-1")!.orders.at(-1)!.type).toBe("release");
   });
 
-  test("a lost worker: the others go on from the latest checkpoint in a new generation", async () => {
-    const run = makeRun({ checkpointEvery: 2 });
+  /** A run of which the last of `ids` goes in step 4. */
+  async function losing(ids: string[], changes: Partial<RunConfig> = {}): Promise<void> {
+    const run = makeRun({ checkpointEvery: 2, ...changes });
+    const gone = ids.at(-1)!;
     let lost = false;
-    addWorkers(run, ["a-1", "b-1"], (order, answer) => {
+    addWorkers(run, ids, (order, answer) => {
       if (lost || order.type !== "step" || order.step !== 4) return answer;
       lost = true;
-      workers.delete("b-1");
-      run.lose("b-1", "closed its page");
+      workers.delete(gone);
+      run.lose(gone, "closed its page");
       return answer;
     });
     await run.drive();
     expect(run.status).toBe("done");
+  }
+  const states = (id: string) => orders(id, "assign").map((order) => order.type === "assign" && order.state);
+
+  test("a lost worker whose state a replica has: that goes on with the step", async () => {
+    await losing(["a-1", "b-1"]);
     expect(of("recovered")).toEqual([
-      { event: "recovered", step: 2, generation: 2, reason: "worker b-1 closed its page" },
+      { event: "recovered", step: 3, generation: 2, reason: "worker b-1 closed its page" },
     ]);
+    expect(of("step").map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(of("done")[0]).toMatchObject({ steps: 6, stepsRetried: 1, workersLost: 1 });
+    expect(orders("a-1", "hold")).toEqual([{ type: "hold", generation: 1, of: 1, interrupts: true }]);
+    const { size } = parameterSpace(tinyConfig().model);
+    expect(states("a-1")).toEqual([
+      { kind: "seed" },
+      { kind: "workers", step: 3, takes: [{ what: "trained", from: "a-1", start: 0, end: size }] },
+    ]);
+  });
+
+  test.each([
+    { name: "no other has its state", ids: ["a-1", "a-2"], changes: { stages: 2 } },
+    {
+      name: "replicas are not alike",
+      ids: ["a-1", "b-1"],
+      changes: { strategy: { kind: "sync", gradients: "int4" } as const },
+    },
+  ])("a lost worker: on from the latest checkpoint, where $name", async ({ ids, changes }) => {
+    await losing(ids, changes);
+    expect(of("recovered")).toMatchObject([{ step: 2, generation: 2 }]);
     expect(of("step").map(({ step }) => step)).toEqual([1, 2, 3, 3, 4, 5, 6]);
     expect(of("done")[0]).toMatchObject({ steps: 6, stepsRetried: 2, workersLost: 1 });
-    const assignments = orders("a-1", "assign");
-    expect(assignments.map((order) => order.type === "assign" && order.state)).toEqual([
-      { kind: "seed" },
-      { kind: "checkpoint", step: 2, optimizer: true, shards: [expect.anything()] },
-    ]);
+    expect(states("a-1")).toMatchObject([{ kind: "seed" }, { kind: "checkpoint", step: 2, optimizer: true }]);
+  });
+
+  test("who gives its state and is lost before all have taken theirs: the others go on from the checkpoint", async () => {
+    const run = makeRun({ checkpointEvery: 2, stages: 2 });
+    addWorkers(run, ["a-1"], (order, answer) => {
+      if (order.type === "step" && order.step === 3) {
+        paused.add("a-2");
+        run.reconsider("members");
+      }
+      // Waits for a-2.
+      return order.type === "assign" && order.generation === 2 ? null : answer;
+    });
+    addWorkers(run, ["a-2"], (order, answer) => {
+      if (order.type === "lend") run.lose("a-2", "closed its page");
+      return answer;
+    });
+    await run.drive();
+    expect(states("a-1").map((state) => state && state.kind)).toEqual(["seed", "workers", "checkpoint"]);
+    expect(of("recovered")).toMatchObject([{ step: 2, generation: 3 }]);
+    expect(of("step").map(({ step }) => step)).toEqual([1, 2, 3, 3, 4, 5, 6]);
+    expect(of("done")[0]).toMatchObject({ stepsRetried: 1, workersLost: 1 });
+  });
+
+  test("states that cannot be moved are tried once more; then all go on from the checkpoint", async () => {
+    const run = makeRun({ checkpointEvery: 2 });
+    addWorkers(run, ["a-1"], (order, answer) => {
+      if (order.type === "step" && order.step === 3 && order.generation === 1) {
+        addWorkers(run, ["b-1"], (order, answer) =>
+          order.type === "assign" && order.state.kind === "workers"
+            ? { type: "failed", generation: order.generation, message: "a-1 is silent", fatal: false }
+            : answer,
+        );
+        run.reconsider("members");
+      }
+      return answer;
+    });
+    await run.drive();
+    expect(states("b-1").map((state) => state && state.kind)).toEqual(["workers", "workers", "checkpoint"]);
+    expect(orders("a-1", "hold")).toMatchObject([{ of: 1 }, { generation: 2, of: 1, interrupts: true }]);
+    expect(of("recovered").map(({ step }) => step)).toEqual([3, 2]);
+    expect(of("done")[0]).toMatchObject({ steps: 6, stepsRetried: 1, workersLost: 0 });
+  });
+
+  test("a worker that has kept nothing when a state was asked of it is as good as lost", async () => {
+    const run = makeRun({ checkpointEvery: 2, stages: 2 });
+    addWorkers(run, ["a-1"], (order, answer) => {
+      if (order.type === "step" && order.step === 3 && order.generation === 1) {
+        addWorkers(run, ["a-3"]);
+        paused.add("a-2");
+        run.reconsider("members");
+      }
+      return answer;
+    });
+    addWorkers(run, ["a-2"], (_, answer) => (answer.type === "held" ? { ...answer, kept: false } : answer));
+    await run.drive();
+    expect(of("recovered")).toMatchObject([{ step: 2, generation: 2 }]);
+    expect(of("done")[0]).toMatchObject({ steps: 6, workersLost: 0 });
   });
 
   test("a worker whose GPU is too small ends the run with its words", async () => {
@@ -222,7 +303,7 @@ describe("wishes", () => {
     expect(workers.get("a-1")!.orders.at(-1)!.type).toBe("release");
   });
 
-  test("replan saves, and the next generation goes on at the next step", async () => {
+  test("replan: workers keep their states, and the next generation takes them and goes on at the next step", async () => {
     const run = makeRun({ steps: 5 });
     addWorkers(run, ["a-1"], (order, answer) => {
       if (order.type === "step" && order.step === 2 && order.generation === 1) {
@@ -235,6 +316,54 @@ describe("wishes", () => {
     expect(of("step").map(({ step }) => step)).toEqual([1, 2, 3, 4, 5]);
     expect(of("done")[0]).toMatchObject({ stepsRetried: 0 });
     expect(orders("b-1", "commit")).toHaveLength(3);
+    expect(saved.map(({ step }) => step)).toEqual([5]);
+    const { size } = parameterSpace(tinyConfig().model);
+    for (const id of workers.keys()) {
+      expect(orders(id, "assign").at(-1)).toMatchObject({
+        generation: 2,
+        state: { kind: "workers", step: 2, takes: [{ what: "trained", from: "a-1", start: 0, end: size }] },
+        links: [],
+      });
+    }
+  });
+
+  test("a worker that is to sit out lends its state until all have taken theirs, and is released then", async () => {
+    const run = makeRun({ steps: 5, stages: 2 });
+    addWorkers(run, ["a-1", "a-2"], (order, answer) => {
+      if (order.type === "step" && order.step === 2) {
+        paused.add("a-1");
+        run.reconsider("members");
+      }
+      return answer;
+    });
+    await run.drive();
+    const link = { initiator: "a-1", other: "a-2", kind: "site" };
+    expect(workers.get("a-1")!.orders.slice(-3)).toEqual([
+      { type: "hold", generation: 1, of: 1, interrupts: false },
+      { type: "lend", generation: 2, links: [link] },
+      { type: "release", generation: 2, reason: "its state has moved" },
+    ]);
+    expect(orders("a-2", "assign").at(-1)).toMatchObject({
+      links: [link],
+      state: { kind: "workers", step: 2, takes: [{ from: "a-1" }, { from: "a-2" }] },
+    });
+    expect(of("step").map(({ step }) => step)).toEqual([1, 2, 3, 4, 5]);
+    expect(of("done")[0]).toMatchObject({ stepsRetried: 0, workersLost: 0 });
+  });
+
+  test("stop while states are kept: they are taken once more, and saved", async () => {
+    const run = makeRun({ steps: 100 });
+    addWorkers(run, ["a-1"], (order, answer) => {
+      if (order.type === "step" && order.step === 2) {
+        addWorkers(run, ["b-1"]);
+        run.reconsider("members");
+      } else if (order.type === "hold") run.stop();
+      return answer;
+    });
+    await run.drive();
+    expect(saved.map(({ step }) => step)).toEqual([2]);
+    expect(of("stopped")).toEqual([{ event: "stopped", step: 2 }]);
+    for (const { orders } of workers.values()) expect(orders.at(-1)!.type).toBe("release");
   });
 
   test("while a generation is released, a broken link or a worker that goes without a word is no loss", async () => {
@@ -247,7 +376,7 @@ describe("wishes", () => {
       return answer;
     });
     addWorkers(run, ["c-1"], (order, answer) => {
-      if (order.type !== "release" || order.generation > 1) return answer;
+      if (order.type !== "release") return answer;
       workers.delete("c-1");
       const { generation } = order;
       setTimeout(() =>
@@ -313,20 +442,47 @@ describe("wishes", () => {
     expect(of("done")).toHaveLength(1);
   });
 
-  test("a worker that goes once it is released is not lost", async () => {
-    const run = makeRun({ steps: 5 });
-    // a-1 takes its time to say its last word; b-1 has said its own, and goes meanwhile.
+  test("a newcomer that cannot hold what it was assigned: the states kept serve the plan without it", async () => {
+    const run = makeRun({ steps: 4, stages: "auto" });
+    speeds.set("a-1", speedOf(1e9)).set("b-1", speedOf(1e9));
     addWorkers(run, ["a-1"], (order, answer) => {
       if (order.type === "step" && order.step === 2 && order.generation === 1) {
-        paused.add("b-1");
+        addWorkers(run, ["b-1"], ({ type, generation }, answer) =>
+          type === "assign" ? { type: "failed", generation, message: "no room", fatal: true } : answer,
+        );
         run.reconsider("members");
       }
-      if (answer.type !== "released" || order.generation > 1) return answer;
-      setTimeout(() => setTimeout(() => run.deliver("a-1", answer)));
+      return answer;
+    });
+    await run.drive();
+    expect(orders("a-1", "assign")).toMatchObject([
+      { state: { kind: "seed" } },
+      { state: { kind: "workers", step: 2 } },
+      { state: { kind: "workers", step: 2 } },
+    ]);
+    expect(of("recovered")).toMatchObject([{ step: 2, generation: 3 }]);
+    expect(workers.get("b-1")!.orders.at(-1)!.type).toBe("release");
+    expect(of("step").map(({ step }) => step)).toEqual([1, 2, 3, 4]);
+    expect(of("done")[0]).toMatchObject({ steps: 4, stepsRetried: 0 });
+  });
+
+  test("a worker that goes once it is released is not lost", async () => {
+    const run = makeRun({ steps: 5 });
+    addWorkers(run, ["a-1"], (order, answer) => {
+      if (order.type === "step" && order.step === 2) {
+        for (const id of ["b-1", "c-1"]) paused.add(id);
+        run.reconsider("members");
+      }
+      return answer;
+    });
+    // c-1 takes its time to say its last word; b-1 has said its own, and goes meanwhile.
+    addWorkers(run, ["c-1"], (_, answer) => {
+      if (answer.type !== "released") return answer;
+      setTimeout(() => setTimeout(() => run.deliver("c-1", answer)));
       return null;
     });
-    addWorkers(run, ["b-1"], (order, answer) => {
-      if (answer.type === "released" && order.generation === 1) {
+    addWorkers(run, ["b-1"], (_, answer) => {
+      if (answer.type === "released") {
         workers.delete("b-1");
         setTimeout(() => run.lose("b-1", "left"), 0);
       }

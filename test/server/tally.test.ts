@@ -8,17 +8,17 @@ const ready = (waited: number, exposed: number, wide: number) => ({
   squaredNorm: 1,
   tokens: 1,
   times: { passed: 10, waited, exchanging: 4, exposed },
-  bytes: { site: { activation: 5 }, wide: { reduce: wide, link: 1, probe: 1000 } },
+  bytes: { site: { activation: 5 }, wide: { reduce: wide, link: 1 } },
 });
 
-test("bytes are the newest counts, of which probes of links are no worker's sum; times add up", () => {
+test("bytes are the newest counts, times add up", () => {
   const tally = new Tally();
   expect(tally.computing).toBeNull();
   expect(tally.overlapped).toBeNull();
   tally.take("a-1", ready(1, 0, 10));
   tally.take("a-1", ready(3, 2, 20));
   tally.take("b-1", ready(0, 1, 7));
-  expect(tally.bytesBy("wide")).toEqual({ reduce: 27, link: 2, probe: 2000 });
+  expect(tally.bytesBy("wide")).toEqual({ reduce: 27, link: 2 });
   expect(tally.byWorker()).toEqual({
     "a-1": { siteBytes: 5, wideBytes: 21, computing: 0.8 },
     "b-1": { siteBytes: 5, wideBytes: 8, computing: 1 },

@@ -18,6 +18,8 @@ const PURPOSES: Record<string, string> = {
   embeddingGradient: "Gradient of the tied embedding",
   embedding: "Tied embedding",
   token: "Sampled tokens",
+  state: "States of stages that moved",
+  wanted: "Requests for them",
   link: "Link upkeep",
   probe: "Measuring links",
 };

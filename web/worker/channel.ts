@@ -95,6 +95,11 @@ export class Channel {
     };
   }
 
+  /** What was on its way from `from` is lost: who waits for it gets an error. */
+  lose(from: string, reason: string): void {
+    this.#mailbox.lose(from, new Error(`the link to worker ${from} broke: ${reason}`));
+  }
+
   close(reason: string): void {
     this.#mailbox.close(reason);
   }

@@ -9,22 +9,28 @@ import { needsFeedback } from "../../core/reduce/codec.ts";
 import { UnsaidGradients } from "../../core/reduce/error-feedback.ts";
 import { OuterState } from "../../core/reduce/outer.ts";
 import type { BlobClient } from "./blobs.ts";
+import { HeldState } from "./held-state.ts";
 import { OuterLoop } from "./outer-loop.ts";
 import { loadState, saveState } from "./stage-state.ts";
+import { takeState } from "./take-state.ts";
 import { Trainer, type TrainerParts } from "./trainer.ts";
 
 export interface LoadParts extends Omit<TrainerParts, "range" | "slots" | "work" | "outerLoop" | "unsaid"> {
   readonly spec: StageSpec;
   readonly blobs: Pick<BlobClient, "get" | "put">;
+  /** What this worker keeps of the generation before. */
+  readonly held: HeldState | null;
 }
 
 export interface LoadedTrainer {
   readonly trainer: Trainer;
   /** Uploads all that the stage goes on from, when no exchange is under way any more. */
   readonly save: () => Promise<Shard>;
+  /** The same, kept in memory: then the stage may go. */
+  readonly hold: () => Promise<HeldState>;
 }
 
-export async function loadTrainer({ spec, blobs, ...parts }: LoadParts): Promise<LoadedTrainer> {
+export async function loadTrainer({ spec, blobs, held, ...parts }: LoadParts): Promise<LoadedTrainer> {
   const { self, assignment, stage } = parts;
   const { config, plan } = assignment;
   const { strategy, model } = config;
@@ -35,13 +41,19 @@ export async function loadTrainer({ spec, blobs, ...parts }: LoadParts): Promise
   const unsaid = feedsBack ? new UnsaidGradients(stage.segment) : null;
   const { site } = plan.replicas[positionOf(plan, self)!.replica]!;
   const stored = { stage, range, outer, unsaid, site };
-  await loadState(stored, assignment, blobs);
+  const { state, runNumber: run, generation } = assignment;
+  if (state.kind === "workers") await takeState(stored, { ...parts, ...state, model, held });
+  else await loadState(stored, { config, state }, blobs);
   const outerLoop = strategy.kind === "rounds" ? new OuterLoop({ ...parts, strategy, range, outer }) : null;
   return {
     trainer: new Trainer({ ...parts, range, slots, work: stageWork(spec), outerLoop, unsaid }),
     save: async () => {
       await outerLoop?.settle();
       return saveState(stored, model, blobs);
+    },
+    hold: async () => {
+      await outerLoop?.settle();
+      return HeldState.of(stored, { run, generation });
     },
   };
 }

@@ -38,6 +38,15 @@ export class Mailbox {
     return new Promise((resolve, reject) => this.#waiting.set(text, { resolve, reject }));
   }
 
+  /** What is waited for from `from` does not come: those who wait for it are told. */
+  lose(from: string, error: Error): void {
+    for (const [key, { reject }] of this.#waiting) {
+      if (!key.startsWith(`${from} `)) continue;
+      this.#waiting.delete(key);
+      reject(error);
+    }
+  }
+
   close(reason: string): void {
     this.#closed = new GenerationEnded(reason);
     for (const { reject } of this.#waiting.values()) reject(this.#closed);

@@ -1,5 +1,6 @@
 // The coordinator's orders to a worker, carried out one after the other, and the generation that they are for: begun by
-// an assignment as soon as that comes, ended by its release when that one's turn comes, or by the next assignment.
+// an assignment as soon as that comes, ended by its last order, a release or a hold, when that one's turn comes, or by the
+// next assignment.
 // An order is for the generation in force when it came; should that have ended by the order's turn, nothing is done.
 // Not here: what is done (training.worker.ts).
 import { GenerationEnded } from "./mailbox.ts";
@@ -14,15 +15,23 @@ export interface Release extends Numbered {
   readonly reason: string;
 }
 
-export interface OrderHandlers<Assign, Work, G> {
+/** The generation's state is to be kept. `interrupts`: without waiting for what is under way. */
+export interface Hold extends Numbered {
+  readonly type: "hold";
+  readonly interrupts: boolean;
+}
+
+export interface OrderHandlers<Assign, Work, Held extends Hold, G> {
   begin(assignment: Assign): G;
-  /** It is about to be released: what it waits for will not come. */
+  /** Its last order has come: what it waits for will not. */
   interrupt(generation: G, reason: string): void;
   /** Frees what it holds; called once. */
   end(generation: G, reason: string): void;
   carryOut(order: Assign | Work, generation: G): Promise<void>;
-  /** Called for every release, in its turn. */
-  released(generation: number): void;
+  /** Keeps the generation's state, in the turn of the hold, before it ends. */
+  keep(order: Held, generation: G): Promise<void>;
+  /** Called for every release and every hold, in its turn. */
+  over(order: Release | Held): void;
   /** A generation has ended because an order could not be carried out. */
   failed(error: unknown, generation: number): void;
 }
@@ -32,13 +41,18 @@ interface InForce<G> {
   readonly generation: G;
 }
 
-export class Orders<Assign extends Numbered & { type: "assign" }, Work extends Numbered, G> {
-  readonly #handlers: OrderHandlers<Assign, Work, G>;
+export class Orders<
+  Assign extends Numbered & { type: "assign" },
+  Work extends Numbered,
+  Held extends Hold,
+  G,
+> {
+  readonly #handlers: OrderHandlers<Assign, Work, Held, G>;
   #inForce: InForce<G> | null = null;
   /** Settles when the orders so far are done; never rejects. */
   #done: Promise<void> = Promise.resolve();
 
-  constructor(handlers: OrderHandlers<Assign, Work, G>) {
+  constructor(handlers: OrderHandlers<Assign, Work, Held, G>) {
     this.#handlers = handlers;
   }
 
@@ -46,14 +60,16 @@ export class Orders<Assign extends Numbered & { type: "assign" }, Work extends N
     return this.#inForce?.generation ?? null;
   }
 
-  take(order: Assign | Work | Release): void {
+  take(order: Assign | Work | Release | Held): void {
     if (isAssign(order)) {
       this.end("a new assignment came");
       this.#inForce = { number: order.generation, generation: this.#handlers.begin(order) };
     }
     const inForce = this.#inForce?.number === order.generation ? this.#inForce : null;
-    // What still waits for a frame would wait for ever, and the release for it.
-    if (isRelease(order) && inForce) this.#handlers.interrupt(inForce.generation, order.reason);
+    // What still waits for a frame would wait for ever, and the last order for it.
+    if (inForce && isLast(order) && (isRelease(order) || order.interrupts)) {
+      this.#handlers.interrupt(inForce.generation, reasonOf(order));
+    }
     this.#done = this.#done
       .then(() => this.#carryOut(order, inForce))
       .catch((error: unknown) => this.#fail(error, inForce));
@@ -71,12 +87,14 @@ export class Orders<Assign extends Numbered & { type: "assign" }, Work extends N
     this.#fail(error, this.#inForce);
   }
 
-  async #carryOut(order: Assign | Work | Release, inForce: InForce<G> | null): Promise<void> {
-    const isInForce = inForce !== null && inForce === this.#inForce;
-    if (isRelease(order)) {
-      if (isInForce) this.end(order.reason);
-      this.#handlers.released(order.generation);
-    } else if (isInForce) await this.#handlers.carryOut(order, inForce.generation);
+  async #carryOut(order: Assign | Work | Release | Held, inForce: InForce<G> | null): Promise<void> {
+    const isInForce = () => inForce !== null && inForce === this.#inForce;
+    if (isLast(order)) {
+      if (isInForce() && isHold(order)) await this.#handlers.keep(order, inForce!.generation);
+      // A newer one may have come meanwhile: that one stays.
+      if (isInForce()) this.end(reasonOf(order));
+      this.#handlers.over(order);
+    } else if (isInForce()) await this.#handlers.carryOut(order, inForce!.generation);
   }
 
   /** That a generation ended is no news. */
@@ -90,3 +108,8 @@ export class Orders<Assign extends Numbered & { type: "assign" }, Work extends N
 const isAssign = <A extends Numbered & { type: "assign" }>(order: A | Numbered): order is A =>
   order.type === "assign";
 const isRelease = (order: Numbered): order is Release => order.type === "release";
+const isHold = <H extends Hold>(order: H | Numbered): order is H => order.type === "hold";
+const isLast = <H extends Hold>(order: H | Release | Numbered): order is H | Release =>
+  isRelease(order) || isHold(order);
+const reasonOf = (order: Release | Hold): string =>
+  order.type === "release" ? order.reason : "the generation is over";

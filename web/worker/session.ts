@@ -2,7 +2,7 @@
 // needs, and carries frames between those links and the training worker.
 // Not here: what is shown (main.tsx and components), what is computed (trainer.ts).
 import { formatFlops } from "../../core/format.ts";
-import { positionOf, linksOf } from "../../core/plan/plan.ts";
+import { positionOf, linksOf, type PlannedLink } from "../../core/plan/plan.ts";
 import {
   parseControl,
   PROTOCOL_VERSION,
@@ -31,6 +31,12 @@ let socket: WebSocket | null = null;
 let switchboard: Switchboard | null = null;
 let linkReport = new LinkReport();
 let assignment: Assignment | null = null;
+/** Whether the training worker keeps a state of a generation that ended: it may be needed yet. */
+let holding = false;
+/** Of the newest generation: its plan's, and those on which states move to this worker or from it. */
+let links: readonly PlannedLink[] = [];
+/** The run that bytes are counted for. */
+let counted: string | null = null;
 /** Whether the current generation has begun its first step. */
 let stepping = false;
 /** Sends of the current generation still on their way to a channel. */
@@ -100,7 +106,7 @@ export function setPaused(wanted: boolean): void {
 /** Leaves the site for good: after the step in progress, so that the run loses nothing. */
 export function leave(): void {
   leaving = true;
-  if (!assignment) return finishLeaving();
+  if (!assignment && !holding) return finishLeaving();
   say({ type: "pause", paused: true });
   note("leaving after this step");
 }
@@ -186,7 +192,10 @@ function fromServer(data: string): void {
       });
   } else if (message.type === "assign") {
     void takeAssignment(message);
+  } else if (message.type === "lend") {
+    void lend(message);
   } else {
+    if (message.type === "hold") [assignment, holding] = [null, true];
     if (message.type === "release") note(`released: ${message.reason}`);
     if (message.type === "step") stepping = true;
     if (message.type === "commit") showCommit(message.step);
@@ -196,8 +205,11 @@ function fromServer(data: string): void {
 
 /** Opens the links while the training worker loads the stage; "prepared" is said when both are done. */
 async function takeAssignment(order: Assignment): Promise<void> {
-  if (assignment?.run !== order.run) switchboard!.resetCounts();
+  if (counted !== order.run) switchboard!.resetCounts();
+  counted = order.run;
   assignment = order;
+  holding = false;
+  links = [...linksOf(order.plan), ...order.links];
   stepping = false;
   sending = [];
   speed.reset();
@@ -207,16 +219,22 @@ async function takeAssignment(order: Assignment): Promise<void> {
   const holds = describeStage(stageRange(order.config.model, first, last));
   update({ phase: "loading", run: order.run, holds, steps: order.config.steps });
   note(`run ${order.run}, generation ${order.generation}: ${holds}`);
-  if (await openLinks(order)) toTrainer({ type: "order", order });
+  if ((await openLinks(order)) && assignment === order) toTrainer({ type: "order", order });
 }
 
-/** Opens what the plan needs; says "failed" when it cannot. Whether they are open and the assignment still holds. */
-async function openLinks(order: Assignment): Promise<boolean> {
+/** Others take the state that this worker keeps, over these links. */
+async function lend(order: Extract<WorkerMessage, { type: "lend" }>): Promise<void> {
+  ({ links } = order);
+  if (await openLinks(order)) say({ type: "prepared", generation: order.generation, stageBytes: 0 });
+}
+
+/** Opens the links of a generation; says "failed" when it cannot. Whether they are open. */
+async function openLinks({ generation }: { generation: number }): Promise<boolean> {
   try {
-    await switchboard!.connect(linksOf(order.plan));
-    return assignment === order;
+    await switchboard!.connect(links);
+    return true;
   } catch (error) {
-    if (assignment === order) sayFailed(order, error instanceof Error ? error.message : String(error));
+    sayFailed(generation, error instanceof Error ? error.message : String(error));
     return false;
   }
 }
@@ -276,7 +294,7 @@ async function report(message: TrainerReport): Promise<void> {
   if (message.type === "prepared") update({ phase: "training", stageBytes: message.stageBytes });
   if (message.type === "released") {
     await Promise.all(sending);
-    if (assignment?.generation === message.generation) endGeneration("released");
+    if (!assignment || assignment.generation === message.generation) endGeneration("released");
   }
   const bytes = switchboard!.counts();
   update({ bytes });
@@ -295,13 +313,25 @@ function showCommit(step: number): void {
 
 /**
  * Before the first step of a generation, a link that breaks is one that the other side gave up with the generation
- * before: it is opened anew. After that it is a loss.
+ * before: if the plan needs it, it is opened anew. After that it is a loss.
  */
 function linkBroke(peer: string, reason: string): void {
   note(`the link to ${peer} broke: ${reason}`);
   if (!assignment) return;
-  if (stepping) sayFailed(assignment, `link to ${peer}: ${reason}`);
-  else void openLinks(assignment);
+  const isPlanned = linksOf(assignment.plan).some((link) => connects(link, peer));
+  if (stepping) {
+    if (isPlanned) sayFailed(assignment.generation, `link to ${peer}: ${reason}`);
+    return;
+  }
+  toTrainer({ type: "broken", peer, reason });
+  if (isPlanned) void openLinks(assignment);
+  else links = links.filter((link) => !connects(link, peer));
+}
+
+/** Whether the link is this worker's with `peer`. */
+function connects({ initiator, other }: PlannedLink, peer: string): boolean {
+  const { worker } = state.value;
+  return (initiator === worker && other === peer) || (initiator === peer && other === worker);
 }
 
 /** No direct connection came up, or one did after all. */
@@ -314,13 +344,14 @@ function showRelayed(peer: string, relayed: boolean): void {
   say({ type: "relayed", peer, relayed });
 }
 
-function sayFailed({ generation }: Assignment, message: string): void {
+function sayFailed(generation: number, message: string): void {
   say({ type: "failed", generation, message: message.slice(0, 2000), fatal: false });
 }
 
 function endGeneration(reason: string): void {
-  if (!assignment) return;
+  if (!assignment && !holding) return;
   assignment = null;
+  holding = false;
   toTrainer({ type: "abandon", reason });
   update({ phase: paused ? "paused" : "idle", run: null, holds: null, stageBytes: 0 });
 }

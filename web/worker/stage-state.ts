@@ -1,7 +1,8 @@
 // Fills a stage from a seed or a checkpoint, and lays its state out as a checkpoint shard: safetensors with the
 // model's parameters under their own names, and beside them, with a prefix each, what training goes on from.
+// Not here: states that pass from worker to worker (held-state.ts, take-state.ts).
 import { decodeSafetensors, encodeSafetensors, type NamedTensor } from "../../core/formats/safetensors.ts";
-import type { ModelConfig } from "../../core/model/config.ts";
+import type { ModelConfig, RunConfig } from "../../core/model/config.ts";
 import {
   borrowsEmbedding,
   EMBEDDING,
@@ -11,12 +12,11 @@ import {
   type StageRange,
   type Tensor,
 } from "../../core/model/parameters.ts";
-import type { Shard } from "../../core/protocol/control.ts";
+import type { Shard, StateSource } from "../../core/protocol/control.ts";
 import type { UnsaidGradients } from "../../core/reduce/error-feedback.ts";
 import type { OuterState } from "../../core/reduce/outer.ts";
 import type { Stage } from "../engine/stage.ts";
 import type { BlobClient } from "./blobs.ts";
-import type { Assignment } from "./trainer.ts";
 
 /** A stage, and what stands beside it. */
 export interface StoredStage {
@@ -63,7 +63,7 @@ function besides({ outer, unsaid }: StoredStage): Beside[] {
 /** Writes everything that the source has of what the stage owns or borrows; the rest stays zero. */
 export async function loadState(
   stored: StoredStage,
-  { config, state }: Pick<Assignment, "config" | "state">,
+  { config, state }: { config: RunConfig; state: Exclude<StateSource, { kind: "workers" }> },
   blobs: Pick<BlobClient, "get" | "put">,
 ): Promise<void> {
   const { stage, range } = stored;

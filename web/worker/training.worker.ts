@@ -5,6 +5,7 @@ import type { Tokens } from "../../core/data/batch.ts";
 import { stageBytes, stageSpecOf, type StageSpec } from "../../core/plan/memory.ts";
 import { positionOf } from "../../core/plan/plan.ts";
 import type { TokenSource } from "../../core/protocol/control.ts";
+import { decodeFrame, frameKind } from "../../core/protocol/frame.ts";
 import { DoesNotFit, openGpu, type Gpu } from "../engine/device.ts";
 import { stageOn } from "../engine/memory.ts";
 import { Stage } from "../engine/stage.ts";
@@ -12,6 +13,7 @@ import { tuningFor } from "../engine/tuning.ts";
 import { BlobClient } from "./blobs.ts";
 import { Channel } from "./channel.ts";
 import { describeGpu } from "./describe-gpu.ts";
+import { answerWanted, type HeldState } from "./held-state.ts";
 import { loadTrainer, type LoadedTrainer } from "./load-trainer.ts";
 import { Meter } from "./meter.ts";
 import { Orders, type Release } from "./orders.ts";
@@ -20,9 +22,10 @@ import { probe } from "./probe.ts";
 import { SpeedEstimate } from "./speed-estimate.ts";
 import type { Assignment } from "./trainer.ts";
 import { tune } from "./tune.ts";
-import type { FromTrainer, ToTrainer, TrainerReport } from "./worker-messages.ts";
+import type { FromTrainer, ToTrainer, TrainerOrder, TrainerReport } from "./worker-messages.ts";
 
-type Work = Exclude<Extract<ToTrainer, { type: "order" }>["order"], Assignment | Release>;
+type Hold = Extract<TrainerOrder, { type: "hold" }>;
+type Work = Exclude<TrainerOrder, Assignment | Release | Hold>;
 
 /** What exists from an assignment until its release. */
 interface Generation {
@@ -44,10 +47,12 @@ let pacer: Pacer | null = null;
 let pace: number | null = null;
 let self = "";
 let blobs = new BlobClient("");
+/** Of a generation that ended, until the next has begun. */
+let held: HeldState | null = null;
 /** From then on until the next one begins, the coordinator's word is waited for. */
 let lastOrderEnded = performance.now();
 
-const orders = new Orders<Assignment, Work, Generation>({
+const orders = new Orders<Assignment, Work, Hold, Generation>({
   begin(assignment) {
     const channel = new Channel(assignment.runNumber, assignment.generation, (to, frame) =>
       post({ type: "frame", to, frame }, [frame]),
@@ -68,7 +73,19 @@ const orders = new Orders<Assignment, Work, Generation>({
       lastOrderEnded = performance.now();
     }
   },
-  released: (generation) => report({ type: "released", generation }),
+  async keep({ of }, { assignment, loaded }) {
+    // A state that cannot be read back is not kept: the run goes on from another.
+    if (loaded && assignment.generation === of) held = await loaded.hold().catch(() => null);
+  },
+  over(order) {
+    const { generation } = order;
+    if (order.type === "hold") {
+      report({ type: "held", generation, kept: held?.generation === order.of });
+    } else {
+      if (held && held.generation <= generation) held = null;
+      report({ type: "released", generation });
+    }
+  },
   failed(error, generation) {
     const message = (error instanceof Error ? error.message : String(error)).slice(0, 2000);
     report({ type: "failed", generation, message, fatal: error instanceof DoesNotFit });
@@ -90,7 +107,11 @@ addEventListener("message", ({ data }: MessageEvent<ToTrainer>) => {
     void sayMeasured();
   } else if (data.type === "order") orders.take(data.order);
   else if (data.type === "frame") deliver(data.from, data.frame);
-  else orders.end(data.reason);
+  else if (data.type === "broken") orders.current?.channel.lose(data.peer, data.reason);
+  else {
+    held = null;
+    orders.end(data.reason);
+  }
 });
 
 function post(message: FromTrainer, transfer: Transferable[] = []): void {
@@ -137,7 +158,10 @@ async function sayMeasured(): Promise<void> {
 
 function deliver(from: string, frame: ArrayBuffer): void {
   try {
-    orders.current?.channel.deliver(from, frame);
+    if (frameKind(frame) === "wanted") {
+      const answer = answerWanted(held, decodeFrame(frame));
+      post({ type: "frame", to: from, frame: answer }, [answer]);
+    } else orders.current?.channel.deliver(from, frame);
   } catch (error) {
     orders.fail(error);
   }
@@ -146,6 +170,8 @@ function deliver(from: string, frame: ArrayBuffer): void {
 async function work(order: Work, { loaded }: Generation): Promise<void> {
   const { trainer, save } = loaded!;
   if (order.type === "step") {
+    // All have what they took: the generation has begun.
+    if (held && held.generation < order.generation) held = null;
     report({ type: "ready", generation: order.generation, step: order.step, ...(await trainer.step(order)) });
   } else if (order.type === "commit") {
     await trainer.commit(order);
@@ -187,7 +213,7 @@ async function load(current: Generation): Promise<void> {
     stage.destroy();
     return;
   }
-  current.loaded = await loadTrainer({
+  const loaded = await loadTrainer({
     self,
     assignment,
     spec,
@@ -198,8 +224,16 @@ async function load(current: Generation): Promise<void> {
     estimate,
     tokens,
     blobs,
+    held,
+  }).catch((error: unknown) => {
+    stage.destroy();
+    throw error;
   });
-  current.stage = stage;
+  if (current !== orders.current) {
+    stage.destroy();
+    return;
+  }
+  Object.assign(current, { loaded, stage });
   // What comes before training is no step's time.
   meter.take();
   report({ type: "prepared", generation: assignment.generation, stageBytes: stageBytes(spec) });

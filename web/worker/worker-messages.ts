@@ -17,11 +17,15 @@ export type TrainerReport = WithoutBytes<
         | "saved"
         | "merged"
         | "repaired"
+        | "held"
         | "released"
         | "failed";
     }
   >
 >;
+
+/** An order of the server's that is not the page's alone to carry out. */
+export type TrainerOrder = Exclude<Extract<WorkerMessage, { generation: number }>, { type: "lend" }>;
 
 export type ToTrainer =
   /**
@@ -32,8 +36,10 @@ export type ToTrainer =
   /** A new pace, where there was one from the start. */
   | { type: "pace"; pace: number }
   | { type: "joined"; worker: string; token: string }
-  | { type: "order"; order: Extract<WorkerMessage, { generation: number }> }
+  | { type: "order"; order: TrainerOrder }
   | { type: "frame"; from: string; frame: ArrayBuffer }
+  /** The link to `peer` broke before the first step: what was on its way is lost. */
+  | { type: "broken"; peer: string; reason: string }
   /** The server or a link is gone: end the generation. */
   | { type: "abandon"; reason: string };
 

@@ -1,0 +1,49 @@
+// What workers are told at the beginning of a generation: those of its plan what to hold and where that comes from, and
+// those that keep a state and have no part in it whom to lend it to.
+import type { RunConfig } from "../core/model/config.ts";
+import type { Moves } from "../core/plan/moves.ts";
+import { positionOf, type Plan, type PlannedLink } from "../core/plan/plan.ts";
+import type { Shard, StateSource, TokenSource, WorkerMessage } from "../core/protocol/control.ts";
+import type { Checkpoint } from "./checkpoints.ts";
+
+export interface Beginning {
+  readonly generation: number;
+  /** The run's id, and the number that its frames carry. */
+  readonly run: string;
+  readonly runNumber: number;
+  readonly config: RunConfig;
+  readonly plan: Plan;
+  readonly tokens: TokenSource;
+  /** The last that is committed. */
+  readonly step: number;
+  /** Null where states come from the checkpoint; or, without one, from the seed. */
+  readonly moves: Moves | null;
+  readonly checkpoint: Checkpoint | null;
+}
+
+type FirstOrder = Extract<WorkerMessage, { type: "assign" | "lend" }>;
+
+export function firstOrder(beginning: Beginning, worker: string): FirstOrder {
+  const { generation, run, runNumber, config, plan, tokens, moves } = beginning;
+  const links = (moves?.links ?? []).filter((link) => concerns(link, worker));
+  if (!positionOf(plan, worker)) return { type: "lend", generation, links };
+  const state = sourceOf(beginning, worker);
+  return { type: "assign", generation, run, runNumber, config, plan, tokens, state, links };
+}
+
+function sourceOf({ plan, step, moves, checkpoint }: Beginning, worker: string): StateSource {
+  if (moves) return { kind: "workers", step, takes: [...moves.takes.get(worker)!] };
+  if (!checkpoint) return { kind: "seed" };
+  const { optimizer, shards } = checkpoint;
+  return { kind: "checkpoint", step: checkpoint.step, optimizer, shards: shardsFor(plan, worker, shards) };
+}
+
+/** What a worker needs of a checkpoint's shards: where sites have states of their own, its site's, or the first's. */
+function shardsFor(plan: Plan, worker: string, shards: readonly Shard[]): Shard[] {
+  const own = plan.replicas[positionOf(plan, worker)!.replica]!.site;
+  const site = shards.some((shard) => shard.site === own) ? own : shards[0]?.site;
+  return shards.filter((shard) => shard.site === site);
+}
+
+const concerns = ({ initiator, other }: PlannedLink, worker: string): boolean =>
+  initiator === worker || other === worker;

@@ -1,0 +1,165 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { RunConfig } from "../../core/model/config.ts";
+import {
+  borrowsEmbedding,
+  EMBEDDING,
+  ownedSegment,
+  parameterSpace,
+  stageRange,
+} from "../../core/model/parameters.ts";
+import { holdersOf, movesTo, replicasAreAlike, type Take } from "../../core/plan/moves.ts";
+import { makePlan } from "../../core/plan/partition.ts";
+import { leadReplicas, linksOf, type Plan } from "../../core/plan/plan.ts";
+import { roundsStrategy, tinyConfig } from "../fixtures/configs.ts";
+
+/** Workers by site, and how many stages a pipeline has. */
+const cluster = fc.record({
+  sites: fc.array(fc.integer({ min: 0, max: 4 }), { minLength: 3, maxLength: 3 }).filter(([a]) => a! > 0),
+  stages: fc.integer({ min: 1, max: 4 }),
+});
+
+const changes = fc.record({
+  layers: fc.integer({ min: 1, max: 6 }),
+  tied: fc.boolean(),
+  strategy: fc.constantFrom(
+    { kind: "sync", gradients: "f32" } as const,
+    { kind: "sync", gradients: "int4" } as const,
+    roundsStrategy({ fragments: 1 }),
+  ),
+  before: cluster,
+  after: cluster,
+});
+
+function plansOf({
+  layers,
+  tied,
+  strategy,
+  before,
+  after,
+}: typeof changes extends fc.Arbitrary<infer T> ? T : never) {
+  const base = tinyConfig();
+  const config = RunConfig.parse({
+    ...base,
+    batch: 32,
+    strategy,
+    model: { ...base.model, layers, tied },
+  });
+  const planOf = ({ sites, stages }: typeof before): Plan => {
+    const workers = sites.map(
+      (count, s) => [`s${s}`, Array.from({ length: count }, (_, i) => `s${s}-${i}`)] as const,
+    );
+    return makePlan({ ...config, stages: Math.min(stages, layers) }, new Map(workers));
+  };
+  return { config, old: planOf(before), plan: planOf(after) };
+}
+
+const stagesOf = (plan: Plan) =>
+  plan.replicas.flatMap((replica) => replica.stages.map((stage) => ({ ...stage, replica })));
+
+/** Whether the takes are [start, end) piece by piece, in order. */
+function tile(takes: readonly Take[], { start, end }: { start: number; end: number }): boolean {
+  const ends = [start, ...takes.map((take) => take.end)];
+  return takes.every((take, i) => take.start === ends[i] && take.start < take.end) && ends.at(-1) === end;
+}
+
+describe("movesTo", () => {
+  test("every worker takes all that it will hold, each part once and from one that holds it: the nearest", () => {
+    fc.assert(
+      fc.property(changes, (change) => {
+        const { config, old, plan } = plansOf(change);
+        const space = parameterSpace(config.model);
+        const holders = holdersOf(config, old);
+        const { takes } = movesTo(config, plan, holders)!;
+        const leads = leadReplicas(plan);
+        const siteOf = (worker: string) => holders.find((holder) => holder.worker === worker)!.site;
+        expect([...takes.keys()]).toEqual(stagesOf(plan).map(({ worker }) => worker));
+        for (const { worker, first, last, replica } of stagesOf(plan)) {
+          const range = stageRange(config.model, first, last);
+          const own = ownedSegment(space, range);
+          const of = (what: Take["what"]) => takes.get(worker)!.filter((take) => take.what === what);
+          expect(tile(of("trained"), own)).toBe(true);
+          const { offset, size } = space.tensors.find(({ name }) => name === EMBEDDING)!;
+          const borrowed = { start: offset, end: offset + size };
+          if (borrowsEmbedding(config.model, range)) expect(tile(of("embedding"), borrowed)).toBe(true);
+          else expect(of("embedding")).toEqual([]);
+          const isLead = leads.includes(replica);
+          if (isLead && config.strategy.kind === "rounds") expect(tile(of("agreed"), own)).toBe(true);
+          else expect(of("agreed")).toEqual([]);
+          const ledBefore = leadReplicas(old).some(({ site }) => site === replica.site);
+          if (isLead && ledBefore && !replicasAreAlike(config)) expect(tile(of("unsaid"), own)).toBe(true);
+          else expect(of("unsaid")).toEqual([]);
+
+          for (const { what, from, start, end } of takes.get(worker)!) {
+            const able = holders.filter(
+              ({ segment, leads }) =>
+                segment.start <= start &&
+                end <= segment.end &&
+                (leads || what === "trained" || what === "embedding"),
+            );
+            const names = able.map((holder) => holder.worker);
+            expect(names).toContain(from);
+            if (what === "embedding") {
+              const [first] = takes.get(replica.stages[0]!.worker)!;
+              expect(first).toMatchObject({ what: "trained", from });
+            } else if (names.includes(worker)) expect(from).toBe(worker);
+            else if (able.some(({ site }) => site === replica.site)) expect(siteOf(from)).toBe(replica.site);
+            if (what === "unsaid") expect(siteOf(from)).toBe(replica.site);
+          }
+        }
+      }),
+    );
+  });
+
+  test("the plan's links and those added, each once, are all that is needed", () => {
+    fc.assert(
+      fc.property(changes, (change) => {
+        const { config, old, plan } = plansOf(change);
+        const { takes, links } = movesTo(config, plan, holdersOf(config, old))!;
+        const keyOf = (a: string, b: string) => [a, b].sort().join(" ");
+        const needed = [...takes].flatMap(([worker, taken]) =>
+          taken.filter(({ from }) => from !== worker).map(({ from }) => keyOf(worker, from)),
+        );
+        const planned = new Set(linksOf(plan).map(({ initiator, other }) => keyOf(initiator, other)));
+        const added = links.map(({ initiator, other }) => keyOf(initiator, other));
+        expect(added.toSorted()).toEqual([...new Set(needed.filter((key) => !planned.has(key)))].sort());
+        for (const { initiator, other, kind } of links) {
+          expect(initiator < other).toBe(true);
+          expect(kind).toBe(initiator.split("-")[0] === other.split("-")[0] ? "site" : "wide");
+        }
+      }),
+    );
+  });
+
+  test("when workers are gone: null exactly where nobody is left with a block or an end of the model", () => {
+    fc.assert(
+      fc.property(changes, fc.array(fc.boolean(), { minLength: 12, maxLength: 12 }), (change, gone) => {
+        const { config, old, plan } = plansOf({ ...change, strategy: { kind: "sync", gradients: "f32" } });
+        const holders = holdersOf(config, old);
+        const left = stagesOf(old).filter((_, i) => !gone[i]);
+        const isThere = (block: number) => left.some(({ first, last }) => first <= block && block < last);
+        const blocks = Array.from({ length: config.model.layers }, (_, block) => block);
+        const moves = movesTo(
+          config,
+          plan,
+          holders.filter((_, i) => !gone[i]),
+        );
+        expect(moves !== null).toBe(blocks.every(isThere));
+      }),
+    );
+  });
+
+  test("the same plan again moves nothing but heads' copies of a tied embedding, over the plan's links", () => {
+    fc.assert(
+      fc.property(changes, (change) => {
+        const { config, old } = plansOf(change);
+        const { takes, links } = movesTo(config, old, holdersOf(config, old))!;
+        expect(links).toEqual([]);
+        for (const [worker, taken] of takes) {
+          const others = taken.filter(({ from }) => from !== worker);
+          expect(others.every(({ what }) => what === "embedding")).toBe(true);
+        }
+      }),
+    );
+  });
+});

@@ -1,0 +1,106 @@
+// Fills a stage with a state that workers keep of the generation before: from this worker's own memory, or piece by
+// piece over links from others. It ends in any case: one that does not give what it should, or is silent, is an error,
+// and the run goes on from elsewhere.
+// Not here: who takes what from whom (core/plan/moves.ts), what is kept and given (held-state.ts).
+import { EMBEDDING, parameterSpace } from "../../core/model/parameters.ts";
+import type { ModelConfig } from "../../core/model/config.ts";
+import type { Take } from "../../core/plan/moves.ts";
+import type { Channel } from "./channel.ts";
+import { ARRAYS_OF, arraysBeside, STATE_ARRAYS, type HeldState, type StateArray } from "./held-state.ts";
+import type { StoredStage } from "./stage-state.ts";
+
+/** Values of a piece: 1 MiB. */
+const PIECE = 256 * 1024;
+/** Pieces asked for ahead of those that have come: they keep a long line busy. */
+const AHEAD = 4;
+/** For a piece, behind as many others on a line of 1 Mbit/s. */
+const PATIENCE_MS = 60_000;
+
+export interface TakeParts {
+  readonly self: string;
+  readonly model: ModelConfig;
+  readonly step: number;
+  readonly takes: readonly Take[];
+  /** What this worker keeps itself. */
+  readonly held: HeldState | null;
+  readonly channel: Pick<Channel, "send" | "receive">;
+}
+
+interface Piece {
+  readonly from: string;
+  readonly array: StateArray;
+  readonly start: number;
+  readonly count: number;
+  readonly write: (values: Float32Array) => void;
+}
+
+/** @throws Error naming the worker that a part did not come from; GenerationEnded */
+export async function takeState(
+  stored: Pick<StoredStage, "stage" | "outer" | "unsaid">,
+  parts: TakeParts,
+): Promise<void> {
+  const { self, model, held, takes } = parts;
+  const { offset, size } = parameterSpace(model).tensors.find(({ name }) => name === EMBEDDING)!;
+  const borrows = takes.some(({ what }) => what === "embedding");
+  // A copy of the tied embedding is written whole.
+  const borrowed = { offset, values: new Float32Array(borrows ? size : 0) };
+  const pieces = takes.flatMap((take) => piecesOf(stored, take, borrowed)).values();
+  let failed = false;
+  const work = async () => {
+    for (const piece of pieces) {
+      const { from, array, start, count, write } = piece;
+      const values = from === self ? held?.part(array, start, count) : await request(piece, parts);
+      // The stage is given up: it must not be written any more.
+      if (failed) return;
+      if (values?.length !== count) throw new Error(`worker ${from} does not keep the state it was to give`);
+      write(values);
+    }
+  };
+  try {
+    await Promise.all(Array.from({ length: AHEAD }, work));
+  } catch (error) {
+    failed = true;
+    throw error;
+  }
+  if (borrows) stored.stage.writeEmbedding(borrowed.values);
+}
+
+async function request(
+  { from, array, start, count }: Piece,
+  { channel, step }: TakeParts,
+): Promise<Float32Array> {
+  const place = { step, microbatch: STATE_ARRAYS.indexOf(array), segment: start };
+  channel.send(from, "wanted", place, new Uint32Array(), { shape: [count] });
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const silence = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new Error(`worker ${from} gave no state for ${PATIENCE_MS / 1000} s`)),
+      PATIENCE_MS,
+    );
+  });
+  try {
+    return await Promise.race([channel.receive(from, "state", place), silence]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function piecesOf(
+  { stage, ...beside }: Pick<StoredStage, "stage" | "outer" | "unsaid">,
+  { what, from, start, end }: Take,
+  borrowed: { readonly offset: number; readonly values: Float32Array },
+): Piece[] {
+  const arrays = arraysBeside(beside);
+  const writeTo = (array: StateArray, values: Float32Array, at: number): void => {
+    if (what === "embedding") borrowed.values.set(values, at - borrowed.offset);
+    else if (array === "parameters" || array === "m" || array === "v") stage.write(array, values, at);
+    else arrays[array]!.set(values, at - stage.segment.start);
+  };
+  return ARRAYS_OF[what].flatMap((array) =>
+    Array.from({ length: Math.ceil((end - start) / PIECE) }, (_, i): Piece => {
+      const at = start + i * PIECE;
+      const count = Math.min(PIECE, end - at);
+      return { from, array, start: at, count, write: (values) => writeTo(array, values, at) };
+    }),
+  );
+}

@@ -3,7 +3,7 @@
 // Not here: who is connected and which run is active (coordinator.ts), how workers compute (web/worker).
 import type { RunConfig } from "../core/model/config.ts";
 import { PlanImpossible } from "../core/plan/plan-impossible.ts";
-import type { Occasion } from "../core/plan/replanning.ts";
+import { MOST_FRUITLESS, type Occasion } from "../core/plan/replanning.ts";
 import { positionOf, type Plan } from "../core/plan/plan.ts";
 import {
   sampleActivationBytes,
@@ -24,8 +24,6 @@ import { syncStrategy } from "./strategy/sync.ts";
 import { describePlanned } from "../core/plan/describe-prediction.ts";
 
 const SAMPLE_TOKENS = 48;
-/** Generations without a committed step after which a run gives up: what ended them will end the next as well. */
-const MOST_FRUITLESS = 3;
 const SAMPLE_TEMPERATURE = 0.7;
 
 export interface Crew extends Candidates {
@@ -233,7 +231,7 @@ export class Run {
     const { config } = this;
     const { strategy } = config;
     const parts = { config, plan, cohort, onStep: (step: CommittedStep) => this.#onStep(plan, step) };
-    if (strategy.kind === "sync") return syncStrategy(parts, strategy.gradients);
+    if (strategy.kind === "sync") return syncStrategy(parts);
     return new RoundsStrategy({
       ...parts,
       strategy,

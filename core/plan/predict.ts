@@ -153,7 +153,7 @@ function wayOf(known: Known, replica: Replica): Way {
 
 /** The slowest site's pipelines and sum, then the exchange; `after` are the sums by replica. */
 function wholeStep({ config, plan, measured }: PlannedRun, { load }: Known, ways: readonly Way[]) {
-  const sums = new Map(leadReplicas(plan).map((lead) => [lead.site, siteSum(config, plan, lead, measured)]));
+  const sums = new Map(leadReplicas(plan).map(({ site }) => [site, siteSumOf(config, plan, site, measured)]));
   const after = plan.replicas.map(({ site }) => sums.get(site)!);
   const wide = [...sums.keys()].map((site) => measured.wideLinks.get(site) ?? FREE_LINK);
   const step = Math.max(...ways.map(({ total }, i) => total + after[i]!));
@@ -186,11 +186,17 @@ function timesOf({ config, load, speeds, siteLinks }: Known, { site, stages }: R
   };
 }
 
-function siteSum({ model }: RunConfig, plan: Plan, lead: Replica, { siteLinks }: Measured): number {
-  const replicas = plan.replicas.filter(({ site }) => site === lead.site).length;
-  if (replicas < 2) return 0;
+/** The sum of gradients over a site's replicas. */
+export function siteSumOf(
+  { model }: RunConfig,
+  { replicas }: Plan,
+  site: string,
+  { siteLinks }: Measured,
+): number {
+  const [lead, ...others] = replicas.filter((replica) => replica.site === site);
+  if (!lead || others.length === 0) return 0;
   const parts = holdingsOf(model, lead).map(({ segment: { start, end } }) => 4 * (end - start));
-  return siteSumSecondsOf(siteLinks.get(lead.site) ?? FREE_LINK, replicas, Math.max(...parts));
+  return siteSumSecondsOf(siteLinks.get(site) ?? FREE_LINK, 1 + others.length, Math.max(...parts));
 }
 
 function describeBound(parts: StepParts, busiest: string, site: string): string {

@@ -124,13 +124,15 @@ interface Known {
   readonly load: Load;
   readonly speeds: ReadonlyMap<string, WorkerSpeed>;
   readonly siteLinks: ReadonlyMap<string, LinkSpeed>;
+  /** By shape: large clusters have many pipelines that are alike. */
+  readonly ways: Map<string, Way>;
 }
 
 function knownOf({ config, sites, measured }: PlannedRun): Known | null {
   const candidates = candidatesOf(sites, measured);
   if (!candidates) return null;
   const speeds = new Map([...candidates.values()].flat().map(({ id, speed }) => [id, speed]));
-  return { config, load: loadOf(config), speeds, siteLinks: measured.siteLinks };
+  return { config, load: loadOf(config), speeds, siteLinks: measured.siteLinks, ways: new Map() };
 }
 
 interface Way extends ReplicaPrediction {
@@ -139,6 +141,23 @@ interface Way extends ReplicaPrediction {
 }
 
 function wayOf(known: Known, replica: Replica): Way {
+  const shape = shapeOf(known, replica);
+  let way = known.ways.get(shape);
+  if (!way) known.ways.set(shape, (way = playedWay(known, replica)));
+  return way;
+}
+
+/** All that a replica's times depend on. */
+function shapeOf({ speeds, siteLinks }: Known, { site, stages, microbatches, zeroBubble }: Replica): string {
+  const link = siteLinks.get(site) ?? FREE_LINK;
+  const ofStages = stages.map(({ worker, first, last }) => {
+    const { block, head, overhead } = speeds.get(worker)!;
+    return [first, last, block, head, overhead];
+  });
+  return [link.bytesPerSecond, link.delay, microbatches.length, zeroBubble ?? false, ...ofStages].join();
+}
+
+function playedWay(known: Known, replica: Replica): Way {
   const { load, siteLinks } = known;
   const timeline = playPipeline(ordersOf(replica), timesOf(known, replica));
   const seconds = endOf(timeline);

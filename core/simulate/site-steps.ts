@@ -12,7 +12,7 @@ export interface SiteStep {
   readonly share: number;
 }
 
-/** Replicas that plans have in common are played through once. */
+/** Plans that follow each other have many replicas in common: each is played through once. */
 export class SiteSteps {
   readonly #config: RunConfig;
   readonly #measured: Measured;
@@ -27,6 +27,7 @@ export class SiteSteps {
   /** In order of lead replicas. */
   of(plan: Plan): SiteStep[] {
     const { microbatch, model } = this.#config;
+    this.#play(plan);
     const leads = leadReplicas(plan);
     return leads.map(({ site }, i) => {
       const replicas = plan.replicas.filter((replica) => replica.site === site);
@@ -34,7 +35,7 @@ export class SiteSteps {
       return {
         site,
         seconds:
-          Math.max(...replicas.map((replica) => this.#secondsOf(replica))) +
+          Math.max(...replicas.map((replica) => this.#seconds.get(replica)!)) +
           siteSumOf(this.#config, plan, site, this.#measured),
         tokens: microbatches * microbatch * model.context,
         share: plan.wideShares?.[i] ?? 1 / leads.length,
@@ -42,13 +43,11 @@ export class SiteSteps {
     });
   }
 
-  #secondsOf(replica: Replica): number {
-    const known = this.#seconds.get(replica);
-    if (known !== undefined) return known;
-    const own = new Map([[replica.site, replica.stages.map(({ worker }) => worker)]]);
-    const run = { config: this.#config, sites: own, measured: this.#measured };
-    const [seconds] = replicaSeconds({ ...run, plan: { replicas: [replica], spare: [] } }, [replica]);
-    this.#seconds.set(replica, seconds!);
-    return seconds!;
+  #play(plan: Plan): void {
+    const unknown = plan.replicas.filter((replica) => !this.#seconds.has(replica));
+    const workers = unknown.flatMap(({ stages }) => stages.map(({ worker }) => worker));
+    const run = { config: this.#config, plan, sites: new Map([["", workers]]), measured: this.#measured };
+    for (const [i, seconds] of replicaSeconds(run, unknown).entries())
+      this.#seconds.set(unknown[i]!, seconds);
   }
 }

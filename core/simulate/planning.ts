@@ -63,6 +63,7 @@ export class SimulatedPlanning {
   }
 
   #planFully(now: number, sites: SiteWorkers): Planned | null {
+    if (![...sites.values()].some(({ length }) => length > 0)) return null;
     try {
       const planned = planRun(this.#config, sites, this.#measured);
       this.full++;

@@ -66,7 +66,7 @@ describe("stand-ins", () => {
           predict({ config, plan: some, sites, measured })!.stepSeconds;
         expect(secondsOf(next)).toBeLessThanOrEqual(secondsOf(plan) * (1 + 1e-9));
       }),
-      { numRuns: 300 },
+      { numRuns: 200, seed: 1 },
     );
     expect(mended).toBeGreaterThan(0);
   });
@@ -104,7 +104,7 @@ test("without the pipelines that are broken, the others do all microbatches, eac
         expect(whole.map((replica) => replica.stages)).toContainEqual(stages);
       }
     }),
-    { numRuns: 300 },
+    { numRuns: 200, seed: 1 },
   );
   expect(mended).toBeGreaterThan(0);
 });

@@ -23,10 +23,15 @@ const HELP: Readonly<Record<Exclude<Purpose, "computing">, string>> = {
   redone: "doing steps again: a smaller checkpointEvery, or workers that stay longer, would help",
 };
 
-/** What most of the time goes into; where that is computing, what bounds the step. */
-export function boundOf({ time, prediction }: Simulation): string {
-  const [most] = (Object.entries(time) as [Purpose, number][]).reduce((a, b) => (b[1] > a[1] ? b : a));
-  return most === "computing" ? prediction!.bound : HELP[most];
+/** What takes less of the time than this does not bound a run. */
+const MATTERS = 0.1;
+
+/** What most of the time goes into, and what else matters; of computing, what bounds a step. */
+export function boundsOf({ time, prediction }: Simulation): string[] {
+  const purposes = (Object.entries(time) as [Purpose, number][]).sort(([, a], [, b]) => b - a);
+  return purposes
+    .filter(([, share], i) => i === 0 || share >= MATTERS)
+    .map(([purpose]) => (purpose === "computing" ? prediction!.bound : HELP[purpose]));
 }
 
 export function describeSimulation(simulation: Simulation): string[] {
@@ -44,7 +49,7 @@ export function describeSimulation(simulation: Simulation): string[] {
     ...(Object.entries(time) as [Purpose, number][])
       .filter(([, share]) => share > 0)
       .map(([purpose, share]) => `  ${percent(share)} ${WORDS[purpose]}`),
-    `bound by ${boundOf(simulation)}`,
+    ...boundsOf(simulation).map((bound, i) => `${i === 0 ? "bound by" : "then by"} ${bound}`),
     `workers: ${formatCount(simulation.workersThere)} of ${formatCount(simulation.workers)} there on average; ${formatCount(simulation.arrivals)} came, ${formatCount(simulation.departures)} left, ${formatCount(simulation.lost)} of them out of the plan`,
     `plans: ${formatCount(plans.full)} made, ${formatCount(plans.mended)} mended; checkpoints: ${formatCount(simulation.checkpoints)}; steps done again: ${formatCount(simulation.stepsRedone)}${stepsLeftOut > 0 ? `, left out by sites: ${formatCount(stepsLeftOut)}` : ""}`,
     ...bytesLines("sent between sites", simulation.wideBytes),

@@ -10,8 +10,8 @@ import { planRun, type Planned } from "../plan/planner.ts";
 import { withoutBroken, withStandIns } from "../plan/repair.ts";
 import { isWorthAPause } from "../plan/replanning.ts";
 
-/** Seconds for each worker of the cluster that no full plan is made after one: 2 hours for 10,000. */
-const REST_PER_WORKER = 0.72;
+/** Seconds for each worker of the cluster that no full plan is made after one: half an hour for 1,000 workers. */
+const REST_PER_WORKER = 1.8;
 
 export class SimulatedPlanning {
   readonly #config: RunConfig;

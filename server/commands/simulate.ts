@@ -2,7 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import type { CAC } from "cac";
 import { PlanImpossible } from "../../core/plan/plan-impossible.ts";
-import { boundOf, describeSimulation } from "../../core/simulate/describe.ts";
+import { boundsOf, describeSimulation } from "../../core/simulate/describe.ts";
 import { hoursSvg } from "../../core/simulate/draw-hours.ts";
 import { simulate, type Simulation } from "../../core/simulate/simulate.ts";
 import { UserError } from "../errors.ts";
@@ -61,10 +61,10 @@ function simulateOrExplain(run: () => Simulation): Simulation {
 }
 
 function asObjects({ hours, ...result }: Simulation): object[] {
-  const bound = boundOf({ hours, ...result });
+  const bounds = boundsOf({ hours, ...result });
   return [
     ...hours.map((hour, i) => ({ event: "hour", hour: i + 1, ...hour })),
-    { event: "simulated", ...result, bound },
+    { event: "simulated", ...result, bounds },
   ];
 }
 

@@ -14,6 +14,7 @@ const COMMANDS = [
   "eval",
   "sample",
   "plan",
+  "simulate",
   "doctor",
 ];
 

@@ -5,7 +5,7 @@
 // between generations (handover.ts).
 import type { RunConfig } from "../core/model/config.ts";
 import { PlanImpossible } from "../core/plan/plan-impossible.ts";
-import type { Occasion } from "../core/plan/replanning.ts";
+import { MOST_FRUITLESS, type Occasion } from "../core/plan/replanning.ts";
 import { replicasAreAlike, type Moves } from "../core/plan/moves.ts";
 import { linksOf, positionOf, type Plan, type PlannedLink } from "../core/plan/plan.ts";
 import {
@@ -28,9 +28,6 @@ import { RoundsStrategy } from "./strategy/rounds.ts";
 import type { CommittedStep, Strategy } from "./strategy/strategy.ts";
 import { syncStrategy } from "./strategy/sync.ts";
 import { describePlanned } from "../core/plan/describe-prediction.ts";
-
-/** Generations without a committed step after which a run gives up: what ended them will end the next as well. */
-const MOST_FRUITLESS = 3;
 
 export interface Crew extends Candidates {
   readonly ports: ReadonlyMap<string, WorkerPort>;
@@ -251,7 +248,7 @@ export class Run {
     const { config } = this;
     const { strategy } = config;
     const parts = { config, plan, cohort, onStep: (step: CommittedStep) => this.#onStep(plan, step) };
-    if (strategy.kind === "sync") return syncStrategy(parts, strategy.gradients);
+    if (strategy.kind === "sync") return syncStrategy(parts);
     return new RoundsStrategy({
       ...parts,
       strategy,

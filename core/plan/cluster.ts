@@ -1,4 +1,5 @@
-// A description of machines that need not exist: what `tributary plan` plans for, and `simulate` plays with.
+// A description of machines that need not exist: what `tributary plan` plans for, and `simulate` plays with. Who comes and goes,
+// and how lines vary, is for `simulate` alone.
 import { z } from "zod";
 import type { Measured } from "./measured.ts";
 import type { SiteWorkers } from "./partition.ts";
@@ -16,6 +17,9 @@ const Size = z
   .regex(/^\d+(\.\d+)? ?(MB|GB|MiB|GiB)$/, "give a size such as '8 GB' (MB, GB, MiB or GiB)")
   .transform((text) => parseFloat(text) * UNITS[/[A-Za-z]+$/.exec(text)![0]]!);
 
+/** Keys of a kind that say nothing of its speed. */
+const APART: ReadonlySet<string> = new Set(["count", "stays", "away"]);
+
 /** Workers that are alike. Without `gflops` nothing is known of their speed. */
 const WorkerKind = z
   .strictObject({
@@ -27,10 +31,17 @@ const WorkerKind = z
     overheadMs: z.number().min(0).optional(),
     /** Of the GPU, for a stage; without it there is always enough. */
     memory: Size.optional(),
+    /** Hours, on average, that a worker is there, and that it is away then. Without them it is always there. */
+    stays: positive.optional(),
+    away: positive.optional(),
   })
-  .refine((kind) => kind.gflops !== undefined || Object.keys(kind).every((key) => key === "count"), {
+  .refine((kind) => kind.gflops !== undefined || Object.keys(kind).every((key) => APART.has(key)), {
     message: "give gflops too: headGflops, overheadMs and memory count only beside it",
     path: ["gflops"],
+  })
+  .refine(({ stays, away }) => (stays === undefined) === (away === undefined), {
+    message: "give both stays and away, in hours, or neither",
+    path: ["stays"],
   });
 type WorkerKind = z.infer<typeof WorkerKind>;
 
@@ -52,6 +63,17 @@ const Link = z.strictObject({
   ms: z.number().min(0),
 });
 
+/** A line's rate is drawn anew every so many minutes: `mbit` times a log-normal factor of median 1. */
+const Variation = z.strictObject({
+  /** Standard deviation of the factor's natural logarithm. */
+  spread: z
+    .number()
+    .min(0)
+    .max(3, "give at most 3: two thirds of rates are then between a 20th and 20 times mbit"),
+  minutes: positive,
+});
+export type Variation = z.infer<typeof Variation>;
+
 export const Cluster = z.strictObject({
   sites: z
     .array(
@@ -60,7 +82,7 @@ export const Cluster = z.strictObject({
         workers: Workers,
         /** Between two workers of the site; and the site's line to the others, for all of its workers together. */
         link: Link.optional(),
-        wide: Link.optional(),
+        wide: Link.extend({ varies: Variation.optional() }).optional(),
       }),
     )
     .min(1)
@@ -96,6 +118,32 @@ export function measuredOf({ sites }: Cluster): Measured {
     siteLinks: links(({ link }) => link),
     wideLinks: links(({ wide }) => wide),
   };
+}
+
+/** Seconds, on average, that a worker is there and then is not. */
+export interface Habit {
+  readonly stays: number;
+  readonly away: number;
+}
+
+const HOUR = 3600;
+
+/** Of those workers that come and go. */
+export function habitsOf({ sites }: Cluster): ReadonlyMap<string, Habit> {
+  return new Map(
+    sites
+      .flatMap(kindsOf)
+      .flatMap(({ id, kind: { stays, away } }) =>
+        stays === undefined || away === undefined
+          ? []
+          : [[id, { stays: stays * HOUR, away: away * HOUR }] as const],
+      ),
+  );
+}
+
+/** Of those sites whose lines vary. */
+export function variationsOf({ sites }: Cluster): ReadonlyMap<string, Variation> {
+  return new Map(sites.flatMap(({ name, wide }) => (wide?.varies ? [[name, wide.varies] as const] : [])));
 }
 
 function kindsOf({ name, workers }: Site): { id: string; kind: WorkerKind }[] {

@@ -10,13 +10,13 @@
 // the mean of their W and of the 2 (t - s) hops between them: none takes longer than that period (the cycle means of a
 // timed event graph: Baccelli et al., "Synchronization and Linearity", 1992). test/core/cost.test.ts holds it against
 // the exact times.
-import type { RoundsConfig, RunConfig } from "../model/config.ts";
+import type { RunConfig } from "../model/config.ts";
 import { parameterSpace } from "../model/parameters.ts";
-import { encodedBytes, type Codec, type SiteCodec } from "../reduce/codec.ts";
-import { CODEC_OF_BITS } from "../reduce/outer.ts";
+import { encodedBytes, type SiteCodec } from "../reduce/codec.ts";
 import { blockFlops, headFlops } from "./partition.ts";
+import { fragmentOf } from "./rounds.ts";
 import type { LinkSpeed, WorkerSpeed } from "./speed.ts";
-import { microbatchBytes } from "./traffic.ts";
+import { isGathered, microbatchBytes, wideCodec } from "./traffic.ts";
 
 /** What of a run's configuration costs depend on. */
 export interface Load {
@@ -37,6 +37,8 @@ export interface Load {
   /** A tied embedding in f32; 0 when not tied. */
   readonly tied: number;
   readonly strategy: RunConfig["strategy"];
+  /** Values that an exchange between sites is about: of the model, or of each fragment. */
+  readonly exchanged: readonly number[];
 }
 
 export function loadOf(config: RunConfig): Load {
@@ -61,7 +63,20 @@ export function loadOf(config: RunConfig): Load {
     siteGradients,
     tied: model.tied ? 4 * model.vocab * model.width : 0,
     strategy,
+    exchanged: exchangedValues(config),
   };
+}
+
+function exchangedValues({ model, strategy }: RunConfig): number[] {
+  const { tensors, size } = parameterSpace(model);
+  if (strategy.kind === "sync") return [size];
+  const { fragments } = strategy;
+  const values = Array.from({ length: fragments }, () => 0);
+  // The padding behind a tensor goes with it.
+  for (const [i, { part, offset }] of tensors.entries()) {
+    values[fragmentOf(part, fragments)]! += (tensors[i + 1]?.offset ?? size) - offset;
+  }
+  return values;
 }
 
 /** A stage of `blocks` blocks: the head's backward is part of its forward, as in the engine. */
@@ -122,7 +137,7 @@ export const microbatchesIn = ({ fill, period }: PipelineCost, seconds: number):
  * Where sites sum each step, the lead replica gathers the sums and scatters those of all sites in between.
  */
 export type SumHops = 2 | 4;
-export const sumHops = ({ strategy }: Load, sites: number): SumHops =>
+export const sumHops = (strategy: RunConfig["strategy"], sites: number): SumHops =>
   strategy.kind === "sync" && sites > 1 ? 4 : 2;
 
 /**
@@ -137,19 +152,19 @@ export function siteSumSeconds(
   fewestStages: number,
 ): number {
   const segment = Math.max(load.values / fewestStages, load.largestPart);
-  return siteSumSecondsOf(load, link, hops, replicas, segment);
+  return siteSumSecondsOf(load.siteGradients, link, hops, replicas, segment);
 }
 
 /** @param segment values of the largest one that a worker of the site holds */
 export function siteSumSecondsOf(
-  { siteGradients }: Load,
+  codec: SiteCodec,
   link: LinkSpeed,
   hops: SumHops,
   replicas: number,
   segment: number,
 ): number {
   if (replicas < 2) return 0;
-  return hops * transferSeconds(link, encodedBytes(siteGradients, ((replicas - 1) / replicas) * segment));
+  return hops * transferSeconds(link, encodedBytes(codec, ((replicas - 1) / replicas) * segment));
 }
 
 /** A site's line to the others is theirs together: the slowest counts, and the largest delay. */
@@ -162,30 +177,37 @@ export function slowestOf(links: readonly LinkSpeed[]): LinkSpeed {
 
 /**
  * What exchanges between sites add to a step that takes `step` seconds without. Strategy `sync` waits for one each
- * step; `rounds` for what `overlap` steps do not hide of one each `inner / fragments` steps. (That a site's other
+ * step; `rounds` for what `overlap` steps do not hide of each fragment's, once in `inner` steps. (That a site's other
  * replicas are told what was agreed on is not counted: it is 1 / (2 inner) of what they sum each step.)
  */
-export function exchangeSeconds({ strategy, values }: Load, wide: readonly LinkSpeed[], step: number) {
-  if (wide.length < 2) return { exposed: 0, hidden: 0 };
-  const link = slowestOf(wide);
-  if (strategy.kind === "sync") {
-    return { exposed: reduceSeconds(link, wide.length, values, strategy.gradients), hidden: 0 };
+export function exchangeSeconds({ strategy, exchanged }: Load, wide: readonly LinkSpeed[], step: number) {
+  const [every, free] = strategy.kind === "sync" ? [1, 0] : [strategy.inner, strategy.overlap * step];
+  let [exposed, hidden] = [0, 0];
+  for (const values of exchanged) {
+    const each = oneExchangeSeconds(strategy, wide, values);
+    exposed += Math.max(0, each - free) / every;
+    hidden += Math.min(each, free) / every;
   }
-  const { inner, fragments, overlap } = strategy;
-  const each = roundSeconds(strategy, link, wide.length, values / fragments);
-  const exposed = Math.max(0, each - overlap * step);
-  const perStep = fragments / inner;
-  return { exposed: exposed * perStep, hidden: (each - exposed) * perStep };
+  return { exposed, hidden };
 }
 
-/** Reduce-scatter, then all-gather: every site sends, and receives, all but its own part of `values` twice. */
-function reduceSeconds(link: LinkSpeed, sites: number, values: number, codec: Codec): number {
-  return 2 * transferSeconds(link, ((sites - 1) / sites) * encodedBytes(codec, Math.ceil(values)));
-}
-
-/** One fragment's exchange. With 2 bits every site sends its term to all others; there are no sums to send back. */
-function roundSeconds({ bits }: RoundsConfig, link: LinkSpeed, sites: number, values: number): number {
-  const codec = CODEC_OF_BITS[bits];
-  if (codec !== "topk") return reduceSeconds(link, sites, values, codec);
-  return transferSeconds(link, (sites - 1) * encodedBytes(codec, Math.ceil(values)));
+/**
+ * One exchange of so many values. Reduce-scatter, then all-gather: every site sends, and receives, all but its own part
+ * twice. In `rounds` with 2 bits every site sends its term to all others; there are no sums to send back.
+ *
+ * @param last the run's last exchange
+ */
+export function oneExchangeSeconds(
+  strategy: RunConfig["strategy"],
+  wide: readonly LinkSpeed[],
+  values: number,
+  last = false,
+): number {
+  const sites = wide.length;
+  if (sites < 2) return 0;
+  const link = slowestOf(wide);
+  const bytes = encodedBytes(wideCodec(strategy, last), values);
+  return isGathered(strategy, last)
+    ? transferSeconds(link, (sites - 1) * bytes)
+    : 2 * transferSeconds(link, ((sites - 1) / sites) * bytes);
 }

@@ -1,5 +1,6 @@
 // A step of a pipeline as people see it: a line a stage, time from left to right; as text and as SVG.
 // Not here: when things happen (timeline.ts).
+import { svgPage, svgText } from "../svg.ts";
 import type { OpKind, TimedOp } from "./timeline.ts";
 
 const LETTERS: Readonly<Record<OpKind, string>> = { forward: "F", backward: "B", input: "B", weights: "W" };
@@ -56,10 +57,10 @@ export function timelineSvg(pipelines: readonly DrawnPipeline[], seconds: number
   const parts: string[] = [];
   let y = MARGIN;
   for (const { title, names, timeline } of pipelines) {
-    parts.push(text(MARGIN, y + 12, title, ' font-weight="bold"'));
+    parts.push(svgText(MARGIN, y + 12, title, ' font-weight="bold"'));
     y += ROW;
     for (const [stage, ops] of timeline.entries()) {
-      parts.push(text(MARGIN, y + 12, names[stage]!));
+      parts.push(svgText(MARGIN, y + 12, names[stage]!));
       for (const { kind, index, start, end } of ops) {
         const [x, width] = [MARGIN + NAMES + start * scale, (end - start) * scale];
         parts.push(
@@ -71,13 +72,7 @@ export function timelineSvg(pipelines: readonly DrawnPipeline[], seconds: number
     y += ROW / 2;
   }
   parts.push(
-    text(MARGIN + NAMES, y + 12, `${seconds.toPrecision(3)} s; F blue, B green, weights' half brown`),
+    svgText(MARGIN + NAMES, y + 12, `${seconds.toPrecision(3)} s; F blue, B green, weights' half brown`),
   );
-  const height = y + ROW + MARGIN;
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12">\n<rect width="${WIDTH}" height="${height}" fill="#fff"/>\n${parts.join("\n")}\n</svg>\n`;
-}
-
-function text(x: number, y: number, words: string, more = ""): string {
-  const escaped = words.replace(/&/g, "&amp;").replace(/</g, "&lt;");
-  return `<text x="${x}" y="${y}"${more}>${escaped}</text>`;
+  return svgPage(WIDTH, y + ROW + MARGIN, parts);
 }

@@ -10,13 +10,13 @@ import { leftOutOf, type LeftOut } from "./left-out.ts";
 import { candidatesOf, FREE_LINK, NOTHING_MEASURED, type Measured } from "./measured.ts";
 import { makePlan, type SiteWorkers } from "./partition.ts";
 import type { Candidate, Pipeline } from "./pipelines.ts";
-import { leadReplicas, type Plan } from "./plan.ts";
+import type { Plan } from "./plan.ts";
 import { explainMisfit, PlanImpossible } from "./plan-impossible.ts";
 import { predict, type Prediction } from "./predict.ts";
 import { shareMicrobatches } from "./shares.ts";
 import { ALL_SETS, bestGrouping, bestSites, usefulGroupings, type Choice, type Site } from "./sites.ts";
 import { StageMemory } from "./stage-memory.ts";
-import { wideShares } from "./wide-shares.ts";
+import { withWideShares } from "./wide-shares.ts";
 
 export interface Planned {
   readonly plan: Plan;
@@ -49,13 +49,6 @@ export function planRun(
     prediction: predict({ config, plan, sites, measured }),
     leftOut: leftOutOf(config, plan, sites, measured),
   };
-}
-
-/** Where the lines of all sites are known, each takes the share of wide sums that its line suits. */
-function withWideShares(plan: Plan, { wideLinks }: Measured): Plan {
-  const lines = leadReplicas(plan).map(({ site }) => wideLinks.get(site));
-  if (lines.length < 3 || lines.includes(undefined)) return plan;
-  return { ...plan, wideShares: wideShares(lines.map((line) => line!.bytesPerSecond)) };
 }
 
 /** Pipelines that may be tried to improve groupings, over all sites. */
@@ -114,7 +107,7 @@ function sitesOf(
   const { stages } = config;
   const share = sharesOf(load, [...candidates.values()].flat());
   const peopled = [...candidates].filter(([, workers]) => workers.length > 0);
-  const hops = sumHops(load, peopled.length);
+  const hops = sumHops(load.strategy, peopled.length);
   return peopled.map(([name, workers]) => {
     const task: SiteTask = {
       load,

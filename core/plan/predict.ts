@@ -13,7 +13,6 @@ import {
   sumHops,
   transferSeconds,
   type Load,
-  type SumHops,
 } from "./cost.ts";
 import { candidatesOf, FREE_LINK, type Measured } from "./measured.ts";
 import type { SiteWorkers } from "./partition.ts";
@@ -127,13 +126,15 @@ interface Known {
   readonly load: Load;
   readonly speeds: ReadonlyMap<string, WorkerSpeed>;
   readonly siteLinks: ReadonlyMap<string, LinkSpeed>;
+  /** By shape: large clusters have many pipelines that are alike. */
+  readonly ways: Map<string, Way>;
 }
 
 function knownOf({ config, sites, measured }: PlannedRun): Known | null {
   const candidates = candidatesOf(sites, measured);
   if (!candidates) return null;
   const speeds = new Map([...candidates.values()].flat().map(({ id, speed }) => [id, speed]));
-  return { config, load: loadOf(config), speeds, siteLinks: measured.siteLinks };
+  return { config, load: loadOf(config), speeds, siteLinks: measured.siteLinks, ways: new Map() };
 }
 
 interface Way extends ReplicaPrediction {
@@ -142,6 +143,23 @@ interface Way extends ReplicaPrediction {
 }
 
 function wayOf(known: Known, replica: Replica): Way {
+  const shape = shapeOf(known, replica);
+  let way = known.ways.get(shape);
+  if (!way) known.ways.set(shape, (way = playedWay(known, replica)));
+  return way;
+}
+
+/** All that a replica's times depend on. */
+function shapeOf({ speeds, siteLinks }: Known, { site, stages, microbatches, zeroBubble }: Replica): string {
+  const link = siteLinks.get(site) ?? FREE_LINK;
+  const ofStages = stages.map(({ worker, first, last }) => {
+    const { block, head, overhead } = speeds.get(worker)!;
+    return [first, last, block, head, overhead];
+  });
+  return [link.bytesPerSecond, link.delay, microbatches.length, zeroBubble ?? false, ...ofStages].join();
+}
+
+function playedWay(known: Known, replica: Replica): Way {
   const { load, siteLinks } = known;
   const timeline = playPipeline(ordersOf(replica), timesOf(known, replica));
   const seconds = endOf(timeline);
@@ -157,8 +175,7 @@ function wayOf(known: Known, replica: Replica): Way {
 /** The slowest site's pipelines and sum, then the exchange; `after` are the sums by replica. */
 function wholeStep({ config, plan, measured }: PlannedRun, { load }: Known, ways: readonly Way[]) {
   const leads = leadReplicas(plan);
-  const hops = sumHops(load, leads.length);
-  const sums = new Map(leads.map(({ site }) => [site, siteSum(config, load, plan, site, hops, measured)]));
+  const sums = new Map(leads.map(({ site }) => [site, siteSumOf(config, plan, site, measured)]));
   const after = plan.replicas.map(({ site }) => sums.get(site)!);
   const wide = [...sums.keys()].map((site) => measured.wideLinks.get(site) ?? FREE_LINK);
   const step = Math.max(...ways.map(({ total }, i) => total + after[i]!));
@@ -191,27 +208,17 @@ function timesOf({ config, load, speeds, siteLinks }: Known, { site, stages }: R
   };
 }
 
-function siteSum(
-  { model }: RunConfig,
-  load: Load,
-  plan: Plan,
-  name: string,
-  hops: SumHops,
-  { siteLinks }: Measured,
-): number {
-  const replicas = plan.replicas.filter(({ site }) => site === name);
+/** The sum of gradients over a site's replicas. */
+export function siteSumOf(config: RunConfig, plan: Plan, site: string, { siteLinks }: Measured): number {
+  const replicas = plan.replicas.filter((replica) => replica.site === site);
   if (replicas.length < 2) return 0;
-  const space = parameterSpace(model);
-  const segments = replicas
-    .flatMap((replica) => holdingsOf(model, replica, space))
-    .map(({ segment: { start, end } }) => end - start);
-  return siteSumSecondsOf(
-    load,
-    siteLinks.get(name) ?? FREE_LINK,
-    hops,
-    replicas.length,
-    segments.reduce((a, b) => Math.max(a, b)),
-  );
+  const space = parameterSpace(config.model);
+  const largest = replicas
+    .flatMap((replica) => holdingsOf(config.model, replica, space))
+    .reduce((most, { segment: { start, end } }) => Math.max(most, end - start), 0);
+  const hops = sumHops(config.strategy, leadReplicas(plan).length);
+  const link = siteLinks.get(site) ?? FREE_LINK;
+  return siteSumSecondsOf(config.siteGradients, link, hops, replicas.length, largest);
 }
 
 function describeBound(parts: StepParts, busiest: string, site: string): string {

@@ -1,8 +1,9 @@
-// Bytes that activations and their gradients need on site links, worked out from the plan alone: what the byte
-// counts of the channels are held against. Headers, parameters and heartbeats are not in it.
-import type { RunConfig } from "../model/config.ts";
+// Bytes that activations and their gradients need on site links, and exchanges on wide links, worked out from the plan
+// alone: what the byte counts of the channels are held against. Headers, parameters and heartbeats are not in it.
+import type { RunConfig, StrategyConfig } from "../model/config.ts";
 import { windowCount } from "../data/batch.ts";
-import { encodedBytes } from "../reduce/codec.ts";
+import { encodedBytes, type Codec } from "../reduce/codec.ts";
+import { codecOfExchange } from "../reduce/outer.ts";
 import type { Plan, Replica } from "./plan.ts";
 
 /** One microbatch's activations [B, T, C] on one hop. */
@@ -34,4 +35,26 @@ export function sampleActivationBytes(config: RunConfig, plan: Plan, prompt: num
   let bytes = 0;
   for (let i = 0; i < tokens; i++) bytes += encodedBytes(config.activations, Math.min(T, prompt + i) * C);
   return bytes * (plan.replicas[0]!.stages.length - 1);
+}
+
+/** How values travel between sites; `last`: in the run's last exchange. */
+export const wideCodec = (strategy: StrategyConfig, last: boolean): Codec =>
+  strategy.kind === "sync" ? strategy.gradients : codecOfExchange(strategy, last);
+
+/** Whether every site tells all others its term, and there are no sums to send back. */
+export const isGathered = (strategy: StrategyConfig, last: boolean): boolean =>
+  strategy.kind === "rounds" && wideCodec(strategy, last) === "topk";
+
+/** What each site sends in one exchange of so many values. `shares`: of the sums, by site. */
+export function exchangeBytes(
+  strategy: StrategyConfig,
+  values: number,
+  shares: readonly number[],
+  last: boolean,
+): number[] {
+  const others = shares.length - 1;
+  if (others === 0) return [0];
+  const all = encodedBytes(wideCodec(strategy, last), values);
+  // Of every value its term, unless it takes the sum; and the sum to all others, if it does.
+  return shares.map((share) => all * (isGathered(strategy, last) ? others : 1 - share + others * share));
 }

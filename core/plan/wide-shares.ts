@@ -1,5 +1,7 @@
 // How much of a wide sum each site takes, so that the slowest link is done soonest.
 // Not here: the sum itself (core/reduce/sum-across-sites.ts), who measures links.
+import type { Measured } from "./measured.ts";
+import { leadReplicas, type Plan } from "./plan.ts";
 
 /**
  * Shares of a reduce-scatter and all-gather by site, which add up to 1. Of every value a site sends its term, unless it
@@ -36,4 +38,11 @@ export function cutByShares(size: number, shares: readonly number[]): { first: n
     first = end;
     return part;
   });
+}
+
+/** Where the lines of all sites are known, each takes the share of wide sums that its line suits. */
+export function withWideShares(plan: Plan, { wideLinks }: Measured): Plan {
+  const lines = leadReplicas(plan).map(({ site }) => wideLinks.get(site));
+  if (lines.length < 3 || lines.includes(undefined)) return plan;
+  return { ...plan, wideShares: wideShares(lines.map((line) => line!.bytesPerSecond)) };
 }

@@ -11,7 +11,7 @@ import { gatherAcrossSites, sumAcrossSites } from "./sum-across-sites.ts";
 import type { SegmentTransport } from "./transport.ts";
 
 /** How a value of a pseudo-gradient is encoded, by its bits in configurations. */
-export const CODEC_OF_BITS: Readonly<Record<RoundsConfig["bits"], Codec>> = {
+const CODEC_OF_BITS: Readonly<Record<RoundsConfig["bits"], Codec>> = {
   32: "f32",
   16: "f16",
   8: "int8",
@@ -21,6 +21,10 @@ export const CODEC_OF_BITS: Readonly<Record<RoundsConfig["bits"], Codec>> = {
 
 /** Of the last exchange, whose result is the model: at least this. */
 const LAST_BITS = 8;
+
+export function codecOfExchange({ bits }: Pick<RoundsConfig, "bits">, last: boolean): Codec {
+  return CODEC_OF_BITS[last && bits < LAST_BITS ? LAST_BITS : bits];
+}
 
 export interface OuterOptions {
   readonly strategy: Pick<RoundsConfig, "bits" | "outerLr" | "outerMomentum">;
@@ -88,8 +92,8 @@ export class OuterState {
     const sparse = strategy.bits === 2;
     // What was carried is in the site's own values: it is not to be said twice.
     if (sparse) this.part("carried", segment).fill(0);
-    const bits = last && strategy.bits < LAST_BITS ? LAST_BITS : strategy.bits;
-    const mean = await this.#mean(gradient, CODEC_OF_BITS[bits], contribution, options, transport);
+    const codec = codecOfExchange(strategy, last);
+    const mean = await this.#mean(gradient, codec, contribution, options, transport);
     if (!mean.every(Number.isFinite)) {
       throw new RangeError("the mean pseudo-gradient is not finite: lower optimizer.lr or strategy.outerLr");
     }

@@ -5,6 +5,7 @@ import type { RoundsConfig } from "../../core/model/config.ts";
 import { allowedSeconds, leavesOut } from "../../core/plan/pace.ts";
 import { leadReplicas, type Replica } from "../../core/plan/plan.ts";
 import { nextExchange, roundsMoment } from "../../core/plan/rounds.ts";
+import { saversOf } from "../../core/plan/states.ts";
 import { AnchorCheck, type Deviation } from "./anchors.ts";
 import { innerStep } from "./inner-step.ts";
 import type { CommittedStep, Strategy, StrategyParts } from "./strategy.ts";
@@ -52,7 +53,7 @@ export class RoundsStrategy implements Strategy {
   constructor(parts: RoundsParts) {
     const { plan, strategy } = parts;
     this.#parts = parts;
-    this.savers = leadReplicas(plan).flatMap(({ stages }) => stages.map(({ worker }) => worker));
+    this.savers = saversOf(parts.config, plan);
     this.#sites = leadReplicas(plan).map(({ site: name }, index) => {
       const replicas = plan.replicas.filter(({ site }) => site === name);
       const none = Array.from({ length: strategy.fragments }, () => 0);

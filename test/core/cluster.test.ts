@@ -1,7 +1,7 @@
 // What a cluster file says, and a step drawn.
 import { expect, test } from "vitest";
 import { describeIssues } from "../../core/model/config.ts";
-import { Cluster, measuredOf, workersOf } from "../../core/plan/cluster.ts";
+import { Cluster, habitsOf, measuredOf, variationsOf, workersOf } from "../../core/plan/cluster.ts";
 import { timelineSvg, timelineText } from "../../core/plan/draw-timeline.ts";
 
 test("a number of workers, or kinds of them with speeds, memory and links", () => {
@@ -34,6 +34,31 @@ test("a number of workers, or kinds of them with speeds, memory and links", () =
   expect([...wideLinks]).toEqual([["b", { bytesPerSecond: 2.5e6, delay: 0.025 }]]);
 });
 
+test("who comes and goes, with a speed or without, and which lines vary; a plan takes no notice", () => {
+  const varies = { spread: 0.5, minutes: 10 };
+  const cluster = Cluster.parse({
+    sites: [
+      {
+        name: "a",
+        workers: [{ count: 2, stays: 8, away: 0.5 }, { gflops: 3 }],
+        wide: { mbit: 8, ms: 1, varies },
+      },
+      { name: "b", workers: 1, wide: { mbit: 8, ms: 1 } },
+    ],
+  });
+  const habit = { stays: 28_800, away: 1800 };
+  expect([...habitsOf(cluster)]).toEqual([
+    ["a-1", habit],
+    ["a-2", habit],
+  ]);
+  expect([...variationsOf(cluster)]).toEqual([["a", varies]]);
+  const line = { bytesPerSecond: 1e6, delay: 0.001 };
+  expect([...measuredOf(cluster).wideLinks]).toEqual([
+    ["a", line],
+    ["b", line],
+  ]);
+});
+
 test.each([
   [{ name: "a", workers: 0 }, /^sites\.0\.workers: /],
   [
@@ -43,6 +68,11 @@ test.each([
   [{ name: "a", workers: [{ gflops: 1, flops: 1 }] }, /^sites\.0\.workers\.0: .*flops/],
   [{ name: "a", workers: [{ memory: "8 GB" }] }, /^sites\.0\.workers\.0\.gflops: give gflops too/],
   [{ name: "a", workers: 1, link: { mbit: 0, ms: 1 } }, /^sites\.0\.link\.mbit: /],
+  [{ name: "a", workers: [{ stays: 8 }] }, /^sites\.0\.workers\.0\.stays: give both stays and away/],
+  [
+    { name: "a", workers: 1, wide: { mbit: 1, ms: 1, varies: { spread: 9, minutes: 1 } } },
+    /^sites\.0\.wide\.varies\.spread: give at most 3/,
+  ],
 ])("%j is refused with the place", (site, message) => {
   const { error } = Cluster.safeParse({ sites: [site] });
   expect(describeIssues(error!)).toEqual([expect.stringMatching(message)]);

@@ -11,7 +11,19 @@ import demo from "../../core/model/demo.json" with { type: "json" };
 import { parseServer } from "../../server/options.ts";
 import { tributary } from "../e2e/command.ts";
 
-const COMMANDS = ["serve", "worker", "local", "run", "status", "pause", "resume", "stop", "plan", "doctor"];
+const COMMANDS = [
+  "serve",
+  "worker",
+  "local",
+  "run",
+  "status",
+  "pause",
+  "resume",
+  "stop",
+  "plan",
+  "simulate",
+  "doctor",
+];
 
 test("--help lists the commands, and each explains itself", async () => {
   const all = await tributary(["--help"]);
@@ -92,6 +104,54 @@ test("plan predicts the speed, says who is left out and why, and draws a step", 
   expect(printed.prediction.bound).toMatch(/^the work of a-/);
   expect(misfit).toMatchObject({ code: 2, stdout: "" });
   expect(misfit.stderr).toMatch(/^tributary: the model does not fit: [^\n]+\n$/);
+}, 90_000);
+
+test("simulate tells what became of a run, the same for the same seed, and draws it; bad input is one line", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "tributary-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const config = join(folder, "config.json");
+  writeFileSync(config, JSON.stringify({ ...demo, steps: 100_000 }));
+  const simulateFor = (name: string, hours: string, workers: unknown, ...options: string[]) => {
+    const cluster = join(folder, `${name}.json`);
+    const wide = { mbit: 1, ms: 10, varies: { spread: 0.5, minutes: 10 } };
+    const sites = ["a", "b"].map((name) => ({ name, workers, wide }));
+    writeFileSync(cluster, JSON.stringify({ sites }));
+    return tributary(["simulate", cluster, config, "--hours", hours, ...options]);
+  };
+  const workers = [{ count: 2, gflops: 0.1, stays: 2, away: 0.5 }];
+  const svg = join(folder, "hours.svg");
+  const [words, objects, again, other, half, hours, blind] = await Promise.all([
+    simulateFor("words", "6", workers, "--svg", svg),
+    simulateFor("objects", "6", workers, "--json"),
+    simulateFor("again", "6", workers, "--json", "--seed", "1"),
+    simulateFor("other", "6", workers, "--json", "--seed", "2"),
+    simulateFor("half", "6", [{ gflops: 1, stays: 2 }]),
+    simulateFor("hours", "0", workers),
+    simulateFor("blind", "6", 2),
+  ]);
+  expect(words).toMatchObject({ code: 0, stderr: "" });
+  expect(words.stdout).toMatch(/^6 h 0 min: [\d,]+ steps, [\d,]+ tokens, [\d,]+ tokens\/s$/m);
+  expect(words.stdout).toMatch(/^bound by \w/m);
+  expect(words.stdout).toMatch(/^6 #* +[\d,]+$/m);
+  expect(readFileSync(svg, "utf8")).toMatch(/^<svg /);
+  const lines = objects.stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { event: string; tokens: number; lost?: number });
+  expect(lines.map(({ event }) => event)).toEqual([...Array<string>(6).fill("hour"), "simulated"]);
+  expect(lines.slice(0, 6).reduce((sum, { tokens }) => sum + tokens, 0)).toBe(lines[6]!.tokens);
+  expect(lines[6]!.lost).toBeGreaterThan(0);
+  expect(again.stdout).toBe(objects.stdout);
+  expect(other.stdout).not.toBe(objects.stdout);
+  for (const [{ code, stdout, stderr }, pattern] of [
+    [half, /half\.json: sites\.0\.workers\.0\.stays: give both stays and away, in hours, or neither/],
+    [hours, /--hours is '0': give a whole number from 1 to 8784/],
+    [blind, /give at least one kind of worker its gflops/],
+  ] as const) {
+    expect(stderr).toMatch(pattern);
+    expect(stderr).toMatch(/^tributary: [^\n]+\n$/);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+  }
 }, 90_000);
 
 test("a server that cannot start says why on one line", async () => {

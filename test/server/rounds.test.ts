@@ -2,6 +2,10 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { RoundsConfig } from "../../core/model/config.ts";
 import { makePlan } from "../../core/plan/partition.ts";
+import { Clock } from "../../core/simulate/clock.ts";
+import { Ledger } from "../../core/simulate/ledger.ts";
+import { Lines } from "../../core/simulate/lines.ts";
+import { RoundsCourse } from "../../core/simulate/rounds-course.ts";
 import { Cohort } from "../../server/cohort.ts";
 import { RoundsStrategy } from "../../server/strategy/rounds.ts";
 import type { CommittedStep } from "../../server/strategy/strategy.ts";
@@ -149,4 +153,52 @@ test("what ends one site's way ends all", async () => {
     3500,
   );
   await expect(advance(0, 24)).rejects.toThrow(/no power/);
+});
+
+test("a simulated course commits, and leaves out, the same", async () => {
+  for (const [a, b, c] of [
+    [1, 1, 1],
+    [1, 4, 1],
+    [2, 3, 7],
+    [1, 1.7, 30],
+  ] as const) {
+    for (const strategy of [
+      roundsStrategy({ inner: 8, fragments: 2, overlap: 2 }),
+      roundsStrategy({ inner: 6, fragments: 1, overlap: 0 }),
+    ]) {
+      const seconds = { a, b, c };
+      const { advance, seen, leftOut } = course(seconds, strategy);
+      await advance(0, 24);
+      const clock = new Clock();
+      const steps: [step: number, tokens: number][] = [];
+      let simulatedLeftOut = 0;
+      const config = tinyConfig({ strategy, steps: 24 });
+      const simulated = new RoundsCourse(
+        {
+          config,
+          clock,
+          ledger: new Ledger(clock),
+          lines: new Lines({ seed: 1, wideLinks: new Map(), variations: new Map() }),
+          exchanged: Array.from({ length: strategy.fragments }, () => 1),
+          sites: Object.entries(seconds).map(([site, each]) => ({
+            site,
+            seconds: each,
+            tokens: 64,
+            share: 1 / 3,
+          })),
+          onStep: (step, tokens) => steps.push([step, tokens]),
+          onLeftOut: (count) => (simulatedLeftOut += count),
+          onExchange: () => {},
+          interrupted: () => false,
+        },
+        strategy,
+      );
+      let arrived = false;
+      simulated.advance(0, 24, () => (arrived = true));
+      clock.run(1e6, () => {});
+      expect(arrived).toBe(true);
+      expect(steps).toEqual(seen.map(({ step, tokens }) => [step, tokens]));
+      expect(simulatedLeftOut).toBe(leftOut.reduce((sum, count) => sum + count, 0));
+    }
+  }
 });

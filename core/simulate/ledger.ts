@@ -1,0 +1,91 @@
+// What a run's time went into and what came of it. What was done since the latest checkpoint may be lost yet.
+import type { Clock } from "./clock.ts";
+
+/** `computing` is a step but for its exchange; `moving` the way from one plan to another; `waiting` for workers or sites. */
+export const PURPOSES = ["computing", "exchanging", "saving", "moving", "waiting", "redone"] as const;
+export type Purpose = (typeof PURPOSES)[number];
+
+const HOUR = 3600;
+
+interface Page {
+  readonly seconds: Record<Purpose, number>;
+  /** Trained on, by the hour in which their step was committed. */
+  readonly tokens: Map<number, number>;
+}
+
+const emptyPage = (): Page => ({
+  seconds: { computing: 0, exchanging: 0, saving: 0, moving: 0, waiting: 0, redone: 0 },
+  tokens: new Map(),
+});
+
+export class Ledger {
+  readonly #clock: Clock;
+  readonly #kept = emptyPage();
+  #since = emptyPage();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  spend(purpose: Purpose, seconds: number): void {
+    this.#since.seconds[purpose] += seconds;
+  }
+
+  train(tokens: number): void {
+    const hour = Math.floor(this.#clock.now / HOUR);
+    this.#since.tokens.set(hour, (this.#since.tokens.get(hour) ?? 0) + tokens);
+  }
+
+  /** A checkpoint is saved: nothing done so far can be lost any more. */
+  keep(): void {
+    for (const purpose of PURPOSES) this.#kept.seconds[purpose] += this.#since.seconds[purpose];
+    for (const [hour, tokens] of this.#since.tokens) {
+      this.#kept.tokens.set(hour, (this.#kept.tokens.get(hour) ?? 0) + tokens);
+    }
+    this.#since = emptyPage();
+  }
+
+  /** Back to the latest checkpoint: the steps since are to be done again. */
+  lose(): void {
+    const { seconds, tokens } = this.#since;
+    seconds.redone += seconds.computing + seconds.exchanging;
+    seconds.computing = 0;
+    seconds.exchanging = 0;
+    tokens.clear();
+  }
+
+  /** At the end: what was done since the latest checkpoint counts. */
+  close(): Page {
+    this.keep();
+    return this.#kept;
+  }
+}
+
+/** Sees to it that all time of someone's goes into the ledger, for the purpose that it last turned to. */
+export class Watch {
+  readonly #clock: Clock;
+  readonly #ledger: Ledger;
+  readonly #weight: number;
+  #purpose: Purpose | null = null;
+  #since = 0;
+
+  /** `weight`: of a second, where several spend their time side by side. */
+  constructor(clock: Clock, ledger: Ledger, weight: number) {
+    this.#clock = clock;
+    this.#ledger = ledger;
+    this.#weight = weight;
+  }
+
+  turnTo(purpose: Purpose | null): void {
+    const { now } = this.#clock;
+    if (this.#purpose) this.#ledger.spend(this.#purpose, this.#weight * (now - this.#since));
+    this.#purpose = purpose;
+    this.#since = now;
+  }
+
+  /** The first `seconds` since it turned were for another purpose. */
+  split(purpose: Purpose, seconds: number): void {
+    this.#ledger.spend(purpose, this.#weight * seconds);
+    this.#since += seconds;
+  }
+}

@@ -1,0 +1,233 @@
+// The life of a simulated run, as in server/run.ts: a generation of the workers there are, from step to step and from
+// checkpoint to checkpoint; another one when a worker is lost or newcomers are worth it.
+// Not here: who is there (churn.ts), how sites go through steps (course.ts), what came of it (result.ts).
+import type { RunConfig } from "../model/config.ts";
+import { loadOf, transferSeconds } from "../plan/cost.ts";
+import type { SiteWorkers } from "../plan/partition.ts";
+import type { Plan } from "../plan/plan.ts";
+import { MOST_FRUITLESS } from "../plan/replanning.ts";
+import { shardsNeeded, shardSizes, type ShardSize } from "../plan/states.ts";
+import type { Clock } from "./clock.ts";
+import type { Course } from "./course.ts";
+import { Watch, type Ledger } from "./ledger.ts";
+import type { Lines } from "./lines.ts";
+import type { SimulatedPlanning } from "./planning.ts";
+import { RoundsCourse } from "./rounds-course.ts";
+import type { SiteSteps } from "./site-steps.ts";
+import { SyncCourse } from "./sync-course.ts";
+
+export interface RunParts {
+  readonly config: RunConfig;
+  readonly clock: Clock;
+  readonly ledger: Ledger;
+  readonly lines: Lines;
+  readonly planning: SimulatedPlanning;
+  readonly siteSteps: SiteSteps;
+  /** Workers that are there. */
+  readonly sites: () => SiteWorkers;
+}
+
+interface Checkpoint {
+  readonly step: number;
+  readonly shards: readonly ShardSize[];
+  /** Those that workers have fetched. */
+  readonly kept: Map<string, Set<ShardSize>>;
+}
+
+export class SimulatedRun {
+  readonly #parts: RunParts;
+  readonly #exchanged: readonly number[];
+  readonly #watch: Watch;
+  #generation = 0;
+  #plan: Plan | null = null;
+  #placed: ReadonlySet<string> = new Set();
+  #course: Course | null = null;
+  #checkpoint: Checkpoint | null = null;
+  #wantsAnother = false;
+  #isThinkingLater = false;
+  #fruitless = 0;
+  step = 0;
+  stepsRedone = 0;
+  stepsLeftOut = 0;
+  lost = 0;
+  checkpoints = 0;
+  /** Seconds after which a run of today gives up. */
+  gaveUp: number | null = null;
+  /** Bytes that sites sent each other, and that went between them and the server, by site. */
+  readonly wideBytes = new Map<string, number>();
+  readonly stateBytes = new Map<string, number>();
+  /** When a site's line has carried what it was given of states. What was begun for a plan that is no more goes on. */
+  readonly #busyUntil = new Map<string, number>();
+
+  constructor(parts: RunParts) {
+    this.#parts = parts;
+    this.#exchanged = loadOf(parts.config).exchanged;
+    this.#watch = new Watch(parts.clock, parts.ledger, 1);
+  }
+
+  start(): void {
+    this.#form();
+  }
+
+  /** A worker has come. */
+  welcome(): void {
+    if (this.#plan) this.#reconsider();
+    else this.#form();
+  }
+
+  /** A worker has gone. */
+  lose(worker: string): void {
+    if (!this.#placed.has(worker)) return;
+    this.lost++;
+    if (++this.#fruitless === MOST_FRUITLESS) this.gaveUp ??= this.#parts.clock.now;
+    this.#course?.end();
+    this.#parts.ledger.lose();
+    const step = this.#checkpoint?.step ?? 0;
+    this.stepsRedone += this.step - step;
+    this.step = step;
+    this.#form();
+  }
+
+  end(): void {
+    this.#course?.end();
+    this.#watch.turnTo(null);
+  }
+
+  get isDone(): boolean {
+    return this.step === this.#parts.config.steps;
+  }
+
+  /** At `time`, unless another generation has begun by then. */
+  #at(time: number, action: () => void): void {
+    const generation = this.#generation;
+    this.#parts.clock.at(time, () => {
+      if (generation === this.#generation) action();
+    });
+  }
+
+  #form(): void {
+    const { clock, planning, sites } = this.#parts;
+    this.#generation++;
+    this.#course = null;
+    this.#wantsAnother = false;
+    this.#watch.turnTo("waiting");
+    const plan = planning.plan(clock.now, sites(), this.#plan);
+    this.#plan = plan;
+    this.#placed = new Set(plan?.replicas.flatMap(({ stages }) => stages.map(({ worker }) => worker)) ?? []);
+    if (!plan) return;
+    this.#watch.turnTo("moving");
+    this.#at(this.#loadedAt(plan), () => {
+      this.#course = this.#courseOf(plan);
+      this.#train();
+    });
+  }
+
+  /** Newcomers are thought of together, once a full plan may be made again. */
+  #reconsider(): void {
+    const { clock, planning, sites } = this.#parts;
+    if (this.#isThinkingLater || this.#wantsAnother) return;
+    this.#isThinkingLater = true;
+    clock.at(Math.max(clock.now, planning.restUntil), () => {
+      this.#isThinkingLater = false;
+      if (!this.#plan || this.#wantsAnother) return;
+      if (clock.now < planning.restUntil) this.#reconsider();
+      else this.#wantsAnother = planning.wantsAnother(clock.now, sites(), this.#plan);
+    });
+  }
+
+  #courseOf(plan: Plan): Course {
+    const { config, clock, ledger, lines, siteSteps } = this.#parts;
+    const sites = siteSteps.of(plan);
+    const parts = {
+      config,
+      clock,
+      ledger,
+      lines,
+      sites,
+      exchanged: this.#exchanged,
+      onStep: (step: number, tokens: number) => {
+        this.step = step;
+        this.#fruitless = 0;
+        ledger.train(tokens);
+      },
+      onLeftOut: (steps: number) => (this.stepsLeftOut += steps),
+      onExchange: (bytes: readonly number[]) =>
+        sites.forEach(({ site }, i) => addTo(this.wideBytes, site, bytes[i]!)),
+      interrupted: () => this.#wantsAnother,
+    };
+    return config.strategy.kind === "sync" ? new SyncCourse(parts) : new RoundsCourse(parts, config.strategy);
+  }
+
+  /** To the next step after which something is due, or to where another plan is wanted. */
+  #train(): void {
+    const { validEvery, sampleEvery, checkpointEvery, steps } = this.#parts.config;
+    const next = (every: number) => (Math.floor(this.step / every) + 1) * every;
+    this.#watch.turnTo(null);
+    const until = Math.min(steps, ...[validEvery, sampleEvery, checkpointEvery].map(next));
+    this.#course!.advance(this.step, until, () => {
+      const isDue = this.step % checkpointEvery === 0 || this.isDone || this.#wantsAnother;
+      if (isDue && this.#checkpoint?.step !== this.step) this.#course!.settle(() => this.#save());
+      else this.#goOn();
+    });
+  }
+
+  #save(): void {
+    const { config, ledger } = this.#parts;
+    this.#watch.turnTo(this.#wantsAnother ? "moving" : "saving");
+    const shards = shardSizes(config, this.#plan!);
+    const bySite = new Map<string, number>();
+    for (const { site, bytes } of shards) addTo(bySite, site, bytes);
+    const { step } = this;
+    this.#at(this.#movedAt(bySite), () => {
+      this.#watch.turnTo(null);
+      this.#checkpoint = { step, shards, kept: new Map() };
+      this.checkpoints++;
+      ledger.keep();
+      this.#goOn();
+    });
+  }
+
+  #goOn(): void {
+    if (this.isDone) this.#parts.clock.stop();
+    else if (this.#wantsAnother) this.#form();
+    else this.#train();
+  }
+
+  /** When all of the plan's workers have what they go on from. */
+  #loadedAt(plan: Plan): number {
+    const { config } = this.#parts;
+    const bySite = new Map(plan.replicas.map(({ site }) => [site, 0]));
+    if (this.#checkpoint) {
+      const { shards, kept } = this.#checkpoint;
+      for (const replica of plan.replicas) {
+        for (const { worker, shards: needed } of shardsNeeded(config, replica, shards)) {
+          const own = kept.get(worker) ?? new Set();
+          kept.set(worker, own);
+          for (const shard of needed) {
+            if (!own.has(shard)) addTo(bySite, replica.site, shard.bytes);
+            own.add(shard);
+          }
+        }
+      }
+    }
+    return this.#movedAt(bySite);
+  }
+
+  /** When the sites' lines have carried so many bytes to the server, or from it. */
+  #movedAt(bySite: ReadonlyMap<string, number>): number {
+    const { clock, lines } = this.#parts;
+    const ends = [...bySite].map(([site, bytes]) => {
+      const start = Math.max(clock.now, this.#busyUntil.get(site) ?? 0);
+      if (bytes === 0) return start;
+      const end = lines.endOf([site], start, ([line]) => transferSeconds(line!, bytes));
+      addTo(this.stateBytes, site, bytes);
+      this.#busyUntil.set(site, end);
+      return end;
+    });
+    return Math.max(...ends);
+  }
+}
+
+function addTo(sums: Map<string, number>, key: string, value: number): void {
+  sums.set(key, (sums.get(key) ?? 0) + value);
+}

@@ -1,0 +1,266 @@
+// Hours of a run, simulated: against the prediction where nothing happens, and what holds whatever happens.
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { RunConfig } from "../../core/model/config.ts";
+import { Cluster } from "../../core/plan/cluster.ts";
+import { loadOf } from "../../core/plan/cost.ts";
+import { PlanImpossible } from "../../core/plan/plan-impossible.ts";
+import { roundsMoment } from "../../core/plan/rounds.ts";
+import { exchangeBytes } from "../../core/plan/traffic.ts";
+import { boundsOf, describeSimulation } from "../../core/simulate/describe.ts";
+import { hoursSvg, hoursText } from "../../core/simulate/draw-hours.ts";
+import { simulate, type Simulation } from "../../core/simulate/simulate.ts";
+import { roundsStrategy, tinyConfig } from "../fixtures/configs.ts";
+
+/** Never done, and never saved but where a test says so. */
+const NEVER = 1e9;
+const endless = (changes: Partial<RunConfig> = {}): RunConfig =>
+  tinyConfig({ steps: NEVER, checkpointEvery: NEVER, validEvery: NEVER, sampleEvery: NEVER, ...changes });
+
+/** GFLOP/s at which a step of the tiny model takes a few workers minutes. */
+const SLOW = 2e-4;
+
+const anyStrategy: fc.Arbitrary<RunConfig["strategy"]> = fc.constantFrom(
+  { kind: "sync" as const, gradients: "f32" as const },
+  { kind: "sync" as const, gradients: "topk" as const },
+  roundsStrategy({ inner: 6, fragments: 2, overlap: 2 }),
+  roundsStrategy({ inner: 5, fragments: 1, overlap: 0 }),
+  roundsStrategy({ inner: 6, fragments: 3, overlap: 1, bits: 2, merge: 0 }),
+);
+
+interface Kind {
+  readonly count: number;
+  readonly gflops: number;
+  readonly stays?: number;
+  readonly away?: number;
+}
+
+const anyKind = (hours: fc.Arbitrary<object>): fc.Arbitrary<Kind> =>
+  fc
+    .record({ count: fc.integer({ min: 1, max: 3 }), gflops: fc.constantFrom(SLOW, 2 * SLOW, 4 * SLOW) })
+    .chain((kind) => hours.map((habit) => ({ ...kind, ...habit })));
+
+const anyCluster = (hours: fc.Arbitrary<object>, varies: fc.Arbitrary<object>): fc.Arbitrary<Cluster> => {
+  const site = fc.record({
+    workers: fc.array(anyKind(hours), { minLength: 1, maxLength: 2 }),
+    wide: fc
+      .record({ mbit: fc.constantFrom(0.001, 0.01, 1), ms: fc.constantFrom(1, 100) })
+      .chain((line) => varies.map((variation) => ({ ...line, ...variation }))),
+  });
+  return fc
+    .array(site, { minLength: 1, maxLength: 3 })
+    .map((sites) => Cluster.parse({ sites: sites.map((one, i) => ({ name: `s${i}`, ...one })) }));
+};
+
+const still = anyCluster(fc.constant({}), fc.constant({}));
+const lively = anyCluster(
+  fc.constantFrom({}, { stays: 1, away: 1 }, { stays: 4, away: 0.2 }, { stays: 0.3, away: 0.3 }),
+  fc.constantFrom({}, { varies: { spread: 1, minutes: 7 } }),
+);
+
+const sum = (values: Iterable<number>) => [...values].reduce((total, value) => total + value, 0);
+
+describe("where nobody leaves and lines are constant", () => {
+  test("a run is as fast as predicted, its exchanges send what they need, and all is trained on", () => {
+    let [held, leftOut] = [0, 0];
+    fc.assert(
+      fc.property(still, anyStrategy, (cluster, strategy) => {
+        const config = endless({ strategy });
+        const result = simulate(cluster, config, { hours: 24, seed: 1 });
+        const { stepSeconds } = result.prediction!;
+        const predicted = result.seconds / stepSeconds;
+        if (result.stepsLeftOut > 0) {
+          // Slower sites do fewer steps than the prediction, which knows no leaving out, reckons with.
+          leftOut++;
+          expect(result.steps).toBeGreaterThanOrEqual(Math.floor(predicted));
+          return;
+        }
+        // In `rounds` a step with an exchange takes longer than the mean.
+        const most = strategy.kind === "sync" ? 1 : strategy.inner + 1;
+        expect(Math.abs(result.steps - predicted)).toBeLessThanOrEqual(most + 1e-6 * predicted);
+        expect(result.tokens).toBe(result.steps * config.batch * config.model.context);
+        if (result.prediction!.parts.exchange > 0) held++;
+        expect(result.time.saving + result.time.moving + result.time.redone).toBe(0);
+        expect(result.plans).toEqual({ full: 1, mended: 0 });
+
+        // Shares of a sum add up to 1: all sites together send the same however they share it.
+        const sites = Object.keys(result.wideBytes).length;
+        const { exchanged } = loadOf(config);
+        const bytesOf = (values: number) =>
+          sum(
+            exchangeBytes(
+              strategy,
+              values,
+              Array.from({ length: sites }, () => 1 / sites),
+              false,
+            ),
+          );
+        const sent = (steps: number) =>
+          strategy.kind === "sync"
+            ? steps * bytesOf(exchanged[0]!)
+            : sum(
+                Array.from({ length: steps }, (_, i) =>
+                  sum(roundsMoment(strategy, i + 1, NEVER).exchanges.map((f) => bytesOf(exchanged[f]!))),
+                ),
+              );
+        if (sites === 0) return;
+        const total = sum(Object.values(result.wideBytes));
+        // The last one may be under way.
+        expect(total).toBeLessThanOrEqual(sent(result.steps) * (1 + 1e-9));
+        const under = strategy.kind === "sync" ? 0 : Math.max(...exchanged.map(bytesOf));
+        expect(total).toBeGreaterThanOrEqual((sent(result.steps) - under) * (1 - 1e-9));
+      }),
+      { numRuns: 60, seed: 1 },
+    );
+    // The cases that matter came up.
+    expect(held).toBeGreaterThan(0);
+    expect(leftOut).toBeGreaterThan(0);
+  });
+
+  test("a run ends with its last step", () => {
+    const cluster = Cluster.parse({ sites: [{ name: "a", workers: [{ gflops: SLOW }] }] });
+    const config = tinyConfig({ steps: 7, checkpointEvery: 3 });
+    const result = simulate(cluster, config, { hours: 1000, seed: 1 });
+    expect(result).toMatchObject({ done: true, steps: 7, checkpoints: 3, tokens: 7 * 8 * 16 });
+    expect(result.seconds / result.prediction!.stepSeconds).toBeCloseTo(7, 9);
+  });
+
+  test("a line that varies by nothing is constant", () => {
+    fc.assert(
+      fc.property(still, anyStrategy, (cluster, strategy) => {
+        const varied: Cluster = {
+          sites: cluster.sites.map((site) => ({
+            ...site,
+            wide: { ...site.wide!, varies: { spread: 0, minutes: 3 } },
+          })),
+        };
+        const config = endless({ strategy });
+        const [constant, other] = [cluster, varied].map((some) =>
+          simulate(some, config, { hours: 3, seed: 1 }),
+        );
+        expect(Math.abs(constant!.steps - other!.steps)).toBeLessThanOrEqual(1);
+        expect(other!.time.computing).toBeCloseTo(constant!.time.computing, 6);
+      }),
+      { numRuns: 20 },
+    );
+  });
+});
+
+describe("whatever happens", () => {
+  const anyRun = fc.record({
+    cluster: lively,
+    strategy: anyStrategy,
+    checkpointEvery: fc.constantFrom(1, 2, 7, NEVER),
+    seed: fc.integer({ min: 0, max: 1000 }),
+  });
+
+  test("time and tokens are accounted for, each step's tokens once; the same seed gives the same again", () => {
+    let [lost, redone, mended] = [0, 0, 0];
+    fc.assert(
+      fc.property(anyRun, ({ cluster, strategy, checkpointEvery, seed }) => {
+        const config = endless({ strategy, checkpointEvery });
+        const options = { hours: 4, seed };
+        const result = simulate(cluster, config, options);
+        expect(simulate(cluster, config, options)).toEqual(result);
+        expect(sum(Object.values(result.time))).toBeCloseTo(1, 9);
+        for (const share of Object.values(result.time)) expect(share).toBeGreaterThanOrEqual(0);
+        const ofSteps = result.steps * config.batch * config.model.context;
+        if (result.stepsLeftOut === 0) expect(result.tokens).toBe(ofSteps);
+        else expect(result.tokens).toBeLessThanOrEqual(ofSteps);
+        expect(sum(result.hours.map(({ tokens }) => tokens))).toBe(result.tokens);
+        expect(sum(result.hours.map(({ seconds }) => seconds))).toBeCloseTo(result.seconds, 6);
+        expect(result.lost).toBeLessThanOrEqual(result.departures);
+        if (result.lost === 0) expect(result.time.redone).toBe(0);
+        if (result.stepsRedone > 0) expect(result.time.redone).toBeGreaterThan(0);
+        expect(result.workersThere).toBeGreaterThanOrEqual(0);
+        expect(result.workersThere).toBeLessThanOrEqual(result.workers);
+        lost += result.lost;
+        redone += result.stepsRedone;
+        mended += result.plans.mended;
+      }),
+      { numRuns: 50, seed: 1 },
+    );
+    for (const count of [lost, redone, mended]) expect(count).toBeGreaterThan(0);
+  });
+
+  test("a run that saves after every step does at most one again for each worker lost", () => {
+    let lost = 0;
+    fc.assert(
+      fc.property(lively, fc.integer({ min: 0, max: 99 }), (cluster, seed) => {
+        const config = endless({ checkpointEvery: 1 });
+        const result = simulate(cluster, config, { hours: 4, seed });
+        lost += result.lost;
+        // One that was committed, but not yet saved.
+        expect(result.stepsRedone).toBeLessThanOrEqual(result.lost);
+      }),
+      { numRuns: 25, seed: 1 },
+    );
+    expect(lost).toBeGreaterThan(0);
+  });
+});
+
+describe("what is lost", () => {
+  const site = (workers: readonly object[], mbit = 1) => ({ name: "a", workers, wide: { mbit, ms: 1 } });
+  const hoursOf = (sites: readonly object[], config: RunConfig, hours = 48, seed = 3): Simulation =>
+    simulate(Cluster.parse({ sites }), config, { hours, seed });
+
+  test("more by those who stay for less time", () => {
+    const shares = [100, 10, 1].map((stays) => {
+      const { time, lost } = hoursOf(
+        [site([{ count: 4, gflops: SLOW, stays, away: 0.1 }])],
+        endless({ checkpointEvery: 20 }),
+      );
+      return { lost, useful: time.computing };
+    });
+    expect(shares[0]!.lost).toBeLessThan(shares[1]!.lost);
+    expect(shares[1]!.lost).toBeLessThan(shares[2]!.lost);
+    expect(shares[0]!.useful).toBeGreaterThan(shares[1]!.useful);
+    expect(shares[1]!.useful).toBeGreaterThan(shares[2]!.useful);
+  });
+
+  test("time goes into states where lines are slow, and a run of today may give up", () => {
+    const kind = { count: 4, gflops: SLOW, stays: 0.5, away: 0.1 };
+    const fast = hoursOf([site([kind], 100)], endless({ checkpointEvery: 1 }));
+    const slow = hoursOf([site([kind], 0.005)], endless({ checkpointEvery: 1 }));
+    const states = ({ time }: Simulation) => time.moving + time.saving;
+    expect(states(fast)).toBeLessThan(0.01);
+    expect(states(slow)).toBeGreaterThan(0.5);
+    expect(slow.gaveUp).toBeGreaterThan(0);
+    expect(boundsOf(slow)[0]).toMatch(/states|checkpoints/);
+  });
+
+  test("a run that nobody there can hold waits; one that all together cannot is an error", () => {
+    const kind = { gflops: SLOW, memory: "1.8 MB", stays: 1, away: 1 };
+    const config = endless();
+    const pair = hoursOf([site([{ ...kind, count: 2 }])], config, 200);
+    expect(pair.time.waiting).toBeGreaterThan(0.5);
+    expect(pair.time.waiting).toBeLessThan(1);
+    expect(() => hoursOf([site([kind])], config)).toThrow(PlanImpossible);
+    expect(() => hoursOf([{ name: "a", workers: 2 }], config)).toThrow(/give at least one kind .* gflops/);
+  });
+});
+
+test("in words and drawn: a bar an hour, and names that are safe", () => {
+  const cluster = Cluster.parse({
+    sites: ["a", "b"].map((name) => ({
+      name,
+      workers: [{ count: 2, gflops: SLOW, stays: 3, away: 1 }],
+      wide: { mbit: 0.01, ms: 1 },
+    })),
+  });
+  const result = simulate(cluster, endless({ checkpointEvery: 5 }), { hours: 12, seed: 1 });
+  const words = describeSimulation(result);
+  expect(words[0]).toMatch(/^12 h 0 min: [\d,]+ steps, [\d,]+ tokens, [\d,]+ tokens\/s$/);
+  expect(words.filter((line) => /^ {2}\d+\.\d % /.test(line)).length).toBeGreaterThanOrEqual(4);
+  const bars = hoursText(result);
+  expect(bars).toHaveLength(12);
+  const lengths = bars.map((bar) => bar.split("#").length - 1);
+  result.hours.forEach(({ tokens }, i) => {
+    const most = Math.max(...result.hours.map((hour) => hour.tokens));
+    expect(lengths[i]).toBe(Math.round((60 * tokens) / most));
+  });
+  const svg = hoursSvg(result, "a<b");
+  expect(svg.match(/<rect x=/g)).toHaveLength(12);
+  expect(svg).toContain("a&lt;b");
+  expect(svg).not.toContain("NaN");
+});

@@ -152,8 +152,7 @@ export function simulate(
 function withAllSpeeds(cluster: Cluster): Measured {
   const measured = measuredOf(cluster);
   const candidates = candidatesOf(workersOf(cluster), measured);
-  if (!candidates)
-    throw new RangeError("give at least one kind of worker its gflops: nothing else says how fast a step is");
+  if (!candidates) throw new RangeError("no worker's speed is known");
   const workers = new Map([...candidates.values()].flat().map(({ id, speed }) => [id, speed]));
   return { ...measured, workers };
 }

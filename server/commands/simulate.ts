@@ -1,6 +1,7 @@
 // tributary simulate: what would become of a run in hours on a cluster whose workers come and go and whose lines vary.
 import { writeFile } from "node:fs/promises";
 import type { CAC } from "cac";
+import { measuredOf } from "../../core/plan/cluster.ts";
 import { PlanImpossible } from "../../core/plan/plan-impossible.ts";
 import { boundsOf, describeSimulation } from "../../core/simulate/describe.ts";
 import { hoursSvg } from "../../core/simulate/draw-hours.ts";
@@ -41,6 +42,11 @@ async function simulateRun(clusterPath: string, configPath: string, options: Opt
   const seed = parseCount("--seed", options.seed, 0, MOST_SEED);
   const cluster = await readCluster(clusterPath);
   const config = await readConfig(configPath);
+  if (measuredOf(cluster).workers.size === 0) {
+    throw new UserError(
+      `${clusterPath}: give at least one kind of worker its gflops, to say how fast a step is`,
+    );
+  }
   const { passed, end } = progressOf("simulating");
   const simulation = simulateOrExplain(() => simulate(cluster, config, { hours, seed, onProgress: passed }));
   end();
@@ -54,17 +60,18 @@ function simulateOrExplain(run: () => Simulation): Simulation {
   try {
     return run();
   } catch (error) {
-    throw error instanceof PlanImpossible || error instanceof RangeError
-      ? new UserError(error.message)
-      : error;
+    throw error instanceof PlanImpossible ? new UserError(error.message) : error;
   }
 }
 
-function asObjects({ hours, ...result }: Simulation): object[] {
-  const bounds = boundsOf({ hours, ...result });
+function asObjects(simulation: Simulation): object[] {
+  const { hours, ...result } = simulation;
+  const bounds = boundsOf(simulation);
+  // One of each pipeline would be long.
+  const prediction = result.prediction && { ...result.prediction, replicas: undefined };
   return [
     ...hours.map((hour, i) => ({ event: "hour", hour: i + 1, ...hour })),
-    { event: "simulated", ...result, bounds },
+    { event: "simulated", ...result, prediction, bounds },
   ];
 }
 

@@ -236,7 +236,7 @@ describe("what is lost", () => {
     expect(pair.time.waiting).toBeGreaterThan(0.5);
     expect(pair.time.waiting).toBeLessThan(1);
     expect(() => hoursOf([site([kind])], config)).toThrow(PlanImpossible);
-    expect(() => hoursOf([{ name: "a", workers: 2 }], config)).toThrow(/give at least one kind .* gflops/);
+    expect(() => hoursOf([{ name: "a", workers: 2 }], config)).toThrow(/no worker's speed is known/);
   });
 });
 

@@ -1,0 +1,27 @@
+import { ensurePages } from "/work/links/server/pages.ts"; await ensurePages();
+import { startServer } from "/work/links/server/app.ts";
+import { openWorkers } from "/work/links/server/headless.ts";
+import { launchChromium } from "/work/links/server/browser.ts";
+import { readConfig } from "/work/links/server/read-config.ts";
+import { mkdtempSync } from "node:fs";
+const server = await startServer({ port: 0, host: "localhost", data: mkdtempSync("/tmp/links-data-"), tls: false });
+const opened: { close(): Promise<void> }[] = [];
+const w = { server: server.url, token: server.tokens.worker, browser: "chromium" as const, pace: null };
+for (const [site, count] of [["a", 2], ["b", 1], ["c", 1]] as const) opened.push(await openWorkers({ ...w, site, count }));
+const config = { ...(await readConfig("/work/links/core/model/demo.json")), steps: 10, stages: "auto" as const };
+let wide: unknown;
+const { coordinator } = server;
+coordinator.subscribe((u) => { if (u.type === "event" && u.event.event === "plan") console.log(u.event.lines.join("\n")); if (u.type==="event" && u.event.event==="step") console.log(u.event.step, u.event.seconds.toFixed(2), JSON.stringify(coordinator.snapshot().workers.map(({id, links}) => [id, ...links.map(l => `${l.peer} ${(l.bytesPerSecond/1e6).toFixed(2)}MB/s ${(l.delay*1e3).toFixed(2)}ms`)]))); });
+const done = () => new Promise<void>((r) => { const off = coordinator.subscribe((u) => { if (u.type === "event" && ["done","failed","stopped"].includes(u.event.event)) { console.log(JSON.stringify(u.event)); off(); r(); } }); });
+for (let i = 0; i < 1; i++) { const d = done(); await coordinator.start(config); await d; }
+const h = await launchChromium();
+const page = await h.context.newPage();
+await page.setViewportSize({ width: 1280, height: 1000 });
+await page.goto(`${server.url}/#token=${server.tokens.owner}`);
+await page.getByText("4 worker").first().waitFor({ timeout: 3000 }).catch(() => {});
+await new Promise((r) => setTimeout(r, 1500));
+await page.screenshot({ path: "/tmp/links-shot.png", fullPage: true });
+await h.browser.close();
+for (const o of opened) await o.close();
+await server.close();
+process.exit(0);

@@ -11,7 +11,7 @@ for (const [site, count] of [["a", 2], ["b", 1], ["c", 1]] as const) opened.push
 const config = { ...(await readConfig("/work/links/core/model/demo.json")), steps: 10, stages: "auto" as const };
 let wide: unknown;
 const { coordinator } = server;
-coordinator.subscribe((u) => { if (u.type === "event" && u.event.event === "plan") console.log(u.event.lines.join("\n")); if (u.type==="event" && u.event.event==="step") console.log(u.event.step, u.event.seconds.toFixed(2), JSON.stringify(coordinator.snapshot().workers.map(({id, links}) => [id, ...links.map(l => `${l.peer} ${(l.bytesPerSecond/1e6).toFixed(2)}MB/s ${(l.delay*1e3).toFixed(2)}ms`)]))); });
+coordinator.subscribe((u) => { if (u.type === "event" && ["recovered","worker","failed"].includes(u.event.event)) console.log(JSON.stringify(u.event)); if (u.type === "event" && u.event.event === "plan") console.log(u.event.lines.join("\n")); if (u.type==="event" && u.event.event==="step") console.log(u.event.step, u.event.seconds.toFixed(2), JSON.stringify(coordinator.snapshot().workers.map(({id, links}) => [id, ...links.map(l => `${l.peer} ${(l.bytesPerSecond/1e6).toFixed(2)}MB/s ${(l.delay*1e3).toFixed(2)}ms`)]))); });
 const done = () => new Promise<void>((r) => { const off = coordinator.subscribe((u) => { if (u.type === "event" && ["done","failed","stopped"].includes(u.event.event)) { console.log(JSON.stringify(u.event)); off(); r(); } }); });
 for (let i = 0; i < 1; i++) { const d = done(); await coordinator.start(config); await d; }
 const h = await launchChromium();

@@ -19,6 +19,7 @@ const PURPOSES: Record<string, string> = {
   embedding: "Tied embedding",
   token: "Sampled tokens",
   link: "Link upkeep",
+  probe: "Measuring links",
 };
 
 /** One row a purpose, largest first. */

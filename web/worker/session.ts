@@ -30,6 +30,8 @@ let credentials: Credentials | null = null;
 let socket: WebSocket | null = null;
 let switchboard: Switchboard | null = null;
 let linkReport = new LinkReport();
+/** The run whose bytes the switchboard counts. */
+let countedRun = "";
 let assignment: Assignment | null = null;
 /** Whether the current generation has begun its first step. */
 let stepping = false;
@@ -196,7 +198,8 @@ function fromServer(data: string): void {
 
 /** Opens the links while the training worker loads the stage; "prepared" is said when both are done. */
 async function takeAssignment(order: Assignment): Promise<void> {
-  if (assignment?.run !== order.run) switchboard!.resetCounts();
+  if (countedRun !== order.run) switchboard!.resetCounts();
+  countedRun = order.run;
   assignment = order;
   stepping = false;
   sending = [];

@@ -76,9 +76,9 @@ function Worker({ id, name, gpu, browser, speed, state, holds, relayed, links }:
           links:{" "}
           {links.slice(0, MOST_LINKS).map(({ peer, bytesPerSecond, delay }, i) => (
             <>
-              {i > 0 && ", "}
+              {i > 0 && "; "}
               <span class="whole">
-                {peer} {formatBytes(Math.round(bytesPerSecond))}/s {formatSeconds(delay)}
+                {peer} {formatBytes(Math.round(bytesPerSecond))}/s, {formatSeconds(delay)}
               </span>
             </>
           ))}

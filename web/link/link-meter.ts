@@ -20,9 +20,12 @@ export class LinkMeter {
     this.#roundTrips = [...this.#roundTrips.slice(1 - ROUND_TRIPS), ms];
   }
 
-  /** Bytes that were sent at once were known to have arrived after so long. */
+  /**
+   * Bytes that were sent at once were known to have arrived after so long: the link is no slower than that, whatever of
+   * it was the way there and back or a busy page.
+   */
   probed(bytes: number, ms: number): void {
-    this.#rate = bytes / Math.max(FINEST_MS, ms - this.#shortest);
+    this.#rate = Math.max(this.#rate, bytes / Math.max(FINEST_MS, ms));
   }
 
   /** So much left the buffers in a time in which frames waited for room all along. */
@@ -31,12 +34,9 @@ export class LinkMeter {
     this.#rate = this.#rate > 0 ? old * this.#rate + (1 - old) * (bytes / ms) : bytes / ms;
   }
 
-  /**
-   * So much was carried in that time, of which some may have passed with nothing to send: the link is no slower than
-   * that. How much faster it is that does not say, so it is no first figure.
-   */
+  /** The same where some of the time may have passed with nothing to send: that is no first figure. */
   managed(bytes: number, ms: number): void {
-    if (this.#rate > 0) this.#rate = Math.max(this.#rate, bytes / Math.max(FINEST_MS, ms));
+    if (this.#rate > 0) this.probed(bytes, ms);
   }
 
   /** Undefined before both were measured. */

@@ -7,7 +7,7 @@ import { Plan, PlannedLink } from "../plan/plan.ts";
 import { PeerSpeed, WorkerSpeed } from "../plan/speed.ts";
 import { History, RunEvent, Snapshot } from "./events.ts";
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 export const MAX_CONTROL_BYTES = 64 * 1024;
 /** Only the history that a viewer starts from may be longer. */
 export const MAX_VIEWER_BYTES = 4 * 1024 * 1024;

@@ -3,20 +3,21 @@
 // Not here: measuring (web/link/link-meter.ts).
 import { middle, USUAL_SITE_LINK, type Measured } from "./measured.ts";
 import type { SiteWorkers } from "./partition.ts";
-import type { LinkSpeed } from "./speed.ts";
+import type { LinkFigure, LinkSpeed } from "./speed.ts";
 
 /** A link in one direction, as it was in the generation in which `from` last said so; generations of all runs. */
 export interface MeasuredLink {
   readonly from: string;
   readonly to: string;
   readonly generation: number;
-  readonly speed: LinkSpeed;
+  readonly speed: LinkFigure;
 }
 
 /**
- * Of a site's links only those of the newest generation it had any in count. Inside a site the median link does. Its
- * line carries what all of its wide links do together, since they are busy at the same time; it has the largest of their
- * delays. A site without a wide link that was measured has no entry: it is not to be left out for what nobody knows.
+ * Of a site's links only those of the newest generation it had any in count. Inside a site the median link does; one
+ * that was never filled is as fast as such links usually are, or what it was seen to be, if that is more. A site's line
+ * carries what all of its wide links do together, since they are busy at the same time; it has the largest of their
+ * delays. Where none of them was ever filled there is no entry: no site is to be left out for what nobody knows.
  *
  * @param sites of all workers that the links may name; what they name beside these is ignored
  */
@@ -33,22 +34,26 @@ export function linkSpeeds(
     const inside = newest(ours.filter(({ to }) => siteOf.get(to) === site));
     const wide = newest(ours.filter(({ to }) => siteOf.get(to) !== site));
     siteLinks.set(site, inside.length > 0 ? medianOf(inside) : USUAL_SITE_LINK);
-    if (wide.length > 0) wideLinks.set(site, lineOf(wide));
+    if (wide.some(({ filled }) => filled)) wideLinks.set(site, lineOf(wide));
   }
   return { siteLinks, wideLinks };
 }
 
-function newest(links: readonly MeasuredLink[]): LinkSpeed[] {
+function newest(links: readonly MeasuredLink[]): LinkFigure[] {
   const generation = links.reduce((latest, link) => Math.max(latest, link.generation), 0);
   return links.filter((link) => link.generation === generation).map(({ speed }) => speed);
 }
 
-const medianOf = (links: readonly LinkSpeed[]): LinkSpeed => ({
-  bytesPerSecond: middle(links.map(({ bytesPerSecond }) => bytesPerSecond)),
+const medianOf = (links: readonly LinkFigure[]): LinkSpeed => ({
+  bytesPerSecond: middle(
+    links.map(({ filled, bytesPerSecond }) =>
+      filled ? bytesPerSecond : Math.max(bytesPerSecond, USUAL_SITE_LINK.bytesPerSecond),
+    ),
+  ),
   delay: middle(links.map(({ delay }) => delay)),
 });
 
-const lineOf = (links: readonly LinkSpeed[]): LinkSpeed => ({
+const lineOf = (links: readonly LinkFigure[]): LinkSpeed => ({
   bytesPerSecond: links.reduce((sum, { bytesPerSecond }) => sum + bytesPerSecond, 0),
   delay: Math.max(...links.map(({ delay }) => delay)),
 });

@@ -23,6 +23,10 @@ export const LinkSpeed = z.strictObject({
 });
 export type LinkSpeed = z.infer<typeof LinkSpeed>;
 
+/** A link as it was measured. `filled`: frames have filled it; else it is no slower than that, and may be much faster. */
+export const LinkFigure = LinkSpeed.extend({ filled: z.boolean() });
+export type LinkFigure = z.infer<typeof LinkFigure>;
+
 /** Of a worker's link, towards the worker `peer`. */
-export const PeerSpeed = LinkSpeed.extend({ peer: z.string().max(100) });
+export const PeerSpeed = LinkFigure.extend({ peer: z.string().max(100) });
 export type PeerSpeed = z.infer<typeof PeerSpeed>;

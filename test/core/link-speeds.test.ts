@@ -5,7 +5,7 @@ import { linkSpeeds, type MeasuredLink } from "../../core/plan/link-speeds.ts";
 import { USUAL_SITE_LINK, type Measured } from "../../core/plan/measured.ts";
 import { planRun } from "../../core/plan/planner.ts";
 import { isWorthAPause } from "../../core/plan/replanning.ts";
-import type { LinkSpeed } from "../../core/plan/speed.ts";
+import type { LinkFigure } from "../../core/plan/speed.ts";
 import { wideShares } from "../../core/plan/wide-shares.ts";
 import { LinkReport, NEWS } from "../../web/worker/link-report.ts";
 import { roundsStrategy, tinyConfig } from "../fixtures/configs.ts";
@@ -18,16 +18,22 @@ const SITES = new Map([
 const WORKERS = [...SITES.values()].flat();
 const siteOf = (worker: string) => worker[0]!;
 
-const link = (from: string, to: string, mega: number, delay = 0.01, generation = 1): MeasuredLink => ({
+const link = (
+  from: string,
+  to: string,
+  mega: number,
+  { delay = 0.01, generation = 1, filled = true } = {},
+): MeasuredLink => ({
   from,
   to,
   generation,
-  speed: { bytesPerSecond: mega * 1e6, delay },
+  speed: { bytesPerSecond: mega * 1e6, delay, filled },
 });
 
 const anySpeed = fc.record({
   bytesPerSecond: fc.double({ min: 1e4, max: 1e8, noNaN: true }),
   delay: fc.double({ min: 0, max: 0.3, noNaN: true }),
+  filled: fc.boolean(),
 });
 /** At most one figure a pair and direction. */
 const anyLinks = fc.uniqueArray(
@@ -51,17 +57,28 @@ describe("linkSpeeds", () => {
 
   test("a line carries what its links do together; only the newest generation's count", () => {
     const { siteLinks, wideLinks } = linkSpeeds(SITES, [
-      link("a-1", "b-1", 1, 0.02, 2),
-      link("a-2", "c-1", 3, 0.05, 2),
-      link("a-1", "c-2", 100, 0.5, 1),
-      link("b-1", "a-1", 2, 0.02, 1),
-      link("a-1", "a-2", 7, 0.001, 2),
+      link("a-1", "b-1", 1, { delay: 0.02, generation: 2 }),
+      link("a-2", "c-1", 3, { delay: 0.05, generation: 2, filled: false }),
+      link("a-1", "c-2", 100, { delay: 0.5 }),
+      link("b-1", "a-1", 2, { delay: 0.02 }),
+      link("a-1", "a-2", 7, { delay: 0.001, generation: 2 }),
     ]);
     expect(wideLinks.get("a")).toEqual({ bytesPerSecond: 4e6, delay: 0.05 });
     expect(wideLinks.get("b")).toEqual({ bytesPerSecond: 2e6, delay: 0.02 });
     expect(wideLinks.has("c")).toBe(false);
     expect(siteLinks.get("a")).toEqual({ bytesPerSecond: 7e6, delay: 0.001 });
     expect(siteLinks.get("b")).toEqual(USUAL_SITE_LINK);
+  });
+
+  test("a link that was never filled is not taken for slow", () => {
+    const { siteLinks, wideLinks } = linkSpeeds(SITES, [
+      link("a-1", "a-2", 0.1, { filled: false }),
+      link("c-1", "c-2", 50, { filled: false }),
+      link("a-1", "b-1", 0.1, { filled: false }),
+    ]);
+    expect(siteLinks.get("a")).toEqual({ ...USUAL_SITE_LINK, delay: 0.01 });
+    expect(siteLinks.get("c")!.bytesPerSecond).toBe(50e6);
+    expect([...wideLinks]).toEqual([]);
   });
 
   test("the order of figures does not matter, nor who is gone; a figure is between those it is made of", () => {
@@ -109,13 +126,15 @@ const speedsOf = (flops: readonly number[]): Measured["workers"] =>
   );
 
 describe("a report of links", () => {
-  const speeds = (mega: number, delay = 0.01): Map<string, LinkSpeed> =>
-    new Map([["b-1", { bytesPerSecond: mega * 1e6, delay }]]);
+  const speeds = (mega: number, delay = 0.01, filled = true): Map<string, LinkFigure> =>
+    new Map([["b-1", { bytesPerSecond: mega * 1e6, delay, filled }]]);
 
   test("tells all once in a generation, then what has changed clearly", () => {
     const report = new LinkReport();
     expect(report.due(1, new Map())).toBeUndefined();
-    expect(report.due(1, speeds(1))).toEqual([{ peer: "b-1", bytesPerSecond: 1e6, delay: 0.01 }]);
+    expect(report.due(1, speeds(1))).toEqual([
+      { peer: "b-1", bytesPerSecond: 1e6, delay: 0.01, filled: true },
+    ]);
     expect(report.due(1, speeds(1.15))).toBeUndefined();
     // Against what was told, not against what was measured last: many small changes are a large one.
     expect(report.due(1, speeds(1.3))).toHaveLength(1);
@@ -154,7 +173,7 @@ describe("a change of links that is no news", () => {
         (strategy, flops, figures, changes) => {
           const config = tinyConfig({ batch: 16, strategy });
           const workers = speedsOf(flops);
-          const measured = (of: (i: number) => LinkSpeed): Measured => ({
+          const measured = (of: (i: number) => LinkFigure): Measured => ({
             workers,
             ...linkSpeeds(
               SITES,
@@ -164,11 +183,12 @@ describe("a change of links that is no news", () => {
           const { plan } = planRun(
             config,
             SITES,
-            measured((i) => figures[i]!),
+            measured((i) => ({ ...figures[i]!, filled: true })),
           );
           const now = measured((i) => ({
             bytesPerSecond: figures[i]!.bytesPerSecond * changes[i]!.rate,
             delay: figures[i]!.delay * changes[i]!.delay,
+            filled: true,
           }));
           const next = planRun(config, SITES, now);
           expect(isWorthAPause(config, plan, next, SITES, now, "speeds")).toBe(false);

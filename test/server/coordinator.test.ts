@@ -42,7 +42,7 @@ test("what workers say of their links is kept by pair, for workers that are ther
   const coordinator = new RunCoordinator({} as CoordinatorParts);
   const links = (worker: string) => coordinator.snapshot().workers.find(({ id }) => id === worker)!.links;
   for (const id of ["a-1", "b-1", "c-1"]) coordinator.join(fakeWorker(id, () => {}).port);
-  const to = (peer: string, bytesPerSecond: number) => ({ peer, bytesPerSecond, delay: 0.01 });
+  const to = (peer: string, bytesPerSecond: number) => ({ peer, bytesPerSecond, delay: 0.01, filled: true });
   coordinator.message("a-1", { ...READY, links: [to("b-1", 1e6), to("c-1", 2e6), to("nobody", 1)] });
   coordinator.message("b-1", { ...READY, links: [to("a-1", 3e6)] });
   expect(links("a-1")).toEqual([to("b-1", 1e6), to("c-1", 2e6)]);

@@ -107,7 +107,17 @@ describe("a meter", () => {
     meter.carried(1000, 10);
     expect(meter.speed).toBeUndefined();
     meter.roundTrip(4);
-    expect(meter.speed).toEqual({ bytesPerSecond: 100_000, delay: 0.002 });
+    expect(meter.speed).toEqual({ bytesPerSecond: 100_000, delay: 0.002, filled: true });
+  });
+
+  test("what was found without filling the link is a lower bound, and gives way to what fills it", () => {
+    const meter = known(50);
+    expect(meter.speed).toEqual({ bytesPerSecond: 50_000, delay: 0.001, filled: false });
+    meter.managed(8000, 100);
+    meter.managed(1000, 100);
+    expect(meter.speed).toMatchObject({ bytesPerSecond: 80_000, filled: false });
+    meter.carried(2000, 100);
+    expect(meter.speed).toMatchObject({ bytesPerSecond: 20_000, filled: true });
   });
 
   test("comes to what the link carries, and stays between the figures it has seen", () => {

@@ -4,7 +4,7 @@ import { LinkTable } from "../../server/link-table.ts";
 test("generations count on from run to run, so that the newest figures are known as such", () => {
   const table = new LinkTable();
   const generations = () => table.all().map(({ to, generation }) => [to, generation]);
-  const to = (peer: string) => [{ peer, bytesPerSecond: 1, delay: 0 }];
+  const to = (peer: string) => [{ peer, bytesPerSecond: 1, delay: 0, filled: true }];
   table.take("a-1", 3, to("b-1"));
   table.beginRun();
   table.take("a-1", 1, to("c-1"));

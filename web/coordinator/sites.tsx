@@ -74,11 +74,12 @@ function Worker({ id, name, gpu, browser, speed, state, holds, relayed, links }:
       {links.length > 0 && (
         <div class="soft">
           links:{" "}
-          {links.slice(0, MOST_LINKS).map(({ peer, bytesPerSecond, delay }, i) => (
+          {links.slice(0, MOST_LINKS).map(({ peer, bytesPerSecond, delay, filled }, i) => (
             <>
               {i > 0 && "; "}
               <span class="whole">
-                {peer} {formatBytes(Math.round(bytesPerSecond))}/s, {formatSeconds(delay)}
+                {peer} {!filled && "≥ "}
+                {formatBytes(Math.round(bytesPerSecond))}/s, {formatSeconds(delay)}
               </span>
             </>
           ))}

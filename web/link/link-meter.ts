@@ -1,7 +1,7 @@
-// How fast a link is, towards the other side: by the burst it begins with, then by what it carries. Nothing is counted
-// while it has nothing to send.
+// How fast a link is, towards the other side. By the burst it begins with and by single transfers it is known to be no
+// slower than something; how fast it is shows when frames have filled it.
 // Not here: clocks and lanes (link.ts, lane.ts), how many lanes are best (lane-tuner.ts).
-import type { LinkSpeed } from "../../core/plan/speed.ts";
+import type { LinkFigure } from "../../core/plan/speed.ts";
 
 /** What was known of the rate counts half after this much time of full buffers. */
 const HALF_MS = 1000;
@@ -13,6 +13,7 @@ const FINEST_MS = 1;
 export class LinkMeter {
   /** Bytes a millisecond. */
   #rate = 0;
+  #filled = false;
   #roundTrips: number[] = [];
 
   /** An empty probe came back after so long. */
@@ -30,8 +31,9 @@ export class LinkMeter {
 
   /** So much left the buffers in a time in which frames waited for room all along. */
   carried(bytes: number, ms: number): void {
-    const old = 2 ** (-ms / HALF_MS);
-    this.#rate = this.#rate > 0 ? old * this.#rate + (1 - old) * (bytes / ms) : bytes / ms;
+    const old = this.#filled ? 2 ** (-ms / HALF_MS) : 0;
+    this.#rate = old * this.#rate + (1 - old) * (bytes / ms);
+    this.#filled = true;
   }
 
   /** The same where some of the time may have passed with nothing to send: that is no first figure. */
@@ -40,9 +42,9 @@ export class LinkMeter {
   }
 
   /** Undefined before both were measured. */
-  get speed(): LinkSpeed | undefined {
+  get speed(): LinkFigure | undefined {
     if (this.#rate === 0 || this.#roundTrips.length === 0) return undefined;
-    return { bytesPerSecond: 1000 * this.#rate, delay: this.#shortest / 2 / 1000 };
+    return { bytesPerSecond: 1000 * this.#rate, delay: this.#shortest / 2 / 1000, filled: this.#filled };
   }
 
   get #shortest(): number {

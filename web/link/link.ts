@@ -2,7 +2,7 @@
 // chunks over the lanes that have room, holds senders back while none has, acknowledges what arrived, sends again
 // what a lost lane had, counts the bytes it hands over, and measures how fast it is.
 // Not here: opening carriers and trying again (pair.ts), the meaning of a frame (core/protocol).
-import type { LinkSpeed } from "../../core/plan/speed.ts";
+import type { LinkFigure } from "../../core/plan/speed.ts";
 import { frameKind } from "../../core/protocol/frame.ts";
 import { Burst } from "./burst.ts";
 import type { Carrier } from "./carrier.ts";
@@ -113,7 +113,7 @@ export class Link {
   }
 
   /** Towards the other side; undefined before it was measured. */
-  get speed(): LinkSpeed | undefined {
+  get speed(): LinkFigure | undefined {
     return this.#meter.speed;
   }
 

@@ -2,7 +2,7 @@
 // the lanes it wants, replaces those it loses, and turns to the relay when no direct way comes up.
 // Not here: which pairs there are (switchboard.ts), how pages meet (the exchanges), what goes over lanes (link.ts).
 import type { LinkKind } from "../../core/plan/plan.ts";
-import type { LinkSpeed } from "../../core/plan/speed.ts";
+import type { LinkFigure } from "../../core/plan/speed.ts";
 import type { Carrier, Exchange } from "./carrier.ts";
 import { Link } from "./link.ts";
 
@@ -72,7 +72,7 @@ export class Pair {
   }
 
   /** Of the link as it is; undefined before it was measured. */
-  get speed(): LinkSpeed | undefined {
+  get speed(): LinkFigure | undefined {
     return this.#state === "open" ? this.#link?.speed : undefined;
   }
 

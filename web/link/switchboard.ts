@@ -1,7 +1,7 @@
 // All links of one worker: opens those a plan asks for, closes the others, sends and counts.
 // Not here: how one link comes to be (pair.ts) or works (link.ts), and what frames mean (web/worker).
 import type { LinkKind, PlannedLink } from "../../core/plan/plan.ts";
-import type { LinkSpeed } from "../../core/plan/speed.ts";
+import type { LinkFigure } from "../../core/plan/speed.ts";
 import type { ByteCounts } from "../../core/protocol/control.ts";
 import type { Exchange } from "./carrier.ts";
 import { Pair } from "./pair.ts";
@@ -101,7 +101,7 @@ export class Switchboard {
   }
 
   /** Of the open links that have been measured, by the other worker. */
-  speeds(): Map<string, LinkSpeed> {
+  speeds(): Map<string, LinkFigure> {
     return new Map([...this.#pairs].flatMap(([peer, { speed }]) => (speed ? [[peer, speed] as const] : [])));
   }
 

@@ -1,6 +1,6 @@
 // What the server is told of this worker's links: all of them in each generation, and again when one has come to be
 // clearly faster or slower.
-import type { LinkSpeed, PeerSpeed } from "../../core/plan/speed.ts";
+import type { LinkFigure, PeerSpeed } from "../../core/plan/speed.ts";
 import { MOST_PEERS } from "../../core/protocol/control.ts";
 
 /** A change by less than this factor is no news, nor is one of a delay by less than this many seconds. */
@@ -9,10 +9,10 @@ const NEWS_DELAY = 0.001;
 
 export class LinkReport {
   #generation = -1;
-  #told: ReadonlyMap<string, LinkSpeed> = new Map();
+  #told: ReadonlyMap<string, LinkFigure> = new Map();
 
   /** What to say now; undefined when the server knows it. */
-  due(generation: number, speeds: ReadonlyMap<string, LinkSpeed>): PeerSpeed[] | undefined {
+  due(generation: number, speeds: ReadonlyMap<string, LinkFigure>): PeerSpeed[] | undefined {
     const isNew = [...speeds].some(([peer, speed]) => {
       const before = this.#told.get(peer);
       return !before || isNews(before, speed);
@@ -24,9 +24,10 @@ export class LinkReport {
   }
 }
 
-function isNews(before: LinkSpeed, now: LinkSpeed): boolean {
+function isNews(before: LinkFigure, now: LinkFigure): boolean {
   const differ = (a: number, b: number) => Math.max(a, b) > NEWS * Math.min(a, b);
   return (
+    before.filled !== now.filled ||
     differ(before.bytesPerSecond, now.bytesPerSecond) ||
     (differ(before.delay, now.delay) && Math.abs(before.delay - now.delay) > NEWS_DELAY)
   );

@@ -19,7 +19,7 @@ const PURPOSES: Record<string, string> = {
   embedding: "Tied embedding",
   token: "Sampled tokens",
   state: "States of stages that moved",
-  wanted: "Requests for them",
+  wanted: "Requests for states",
   link: "Link upkeep",
   probe: "Measuring links",
 };

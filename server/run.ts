@@ -206,7 +206,7 @@ export class Run {
     this.#parts.emit({
       event: "plan",
       generation: this.#generation,
-      lines: describePlanned(this.config, planned),
+      lines: describePlanned(planned),
       speeds: Object.fromEntries(crew.measured.workers),
     });
     this.#setStatus("preparing");

@@ -30,8 +30,11 @@ export class LinkMeter {
 
   /** So much left the buffers in a time in which frames waited for room all along. */
   carried(bytes: number, ms: number): void {
+    // Timers may come closer together than the clock is fine, and the link's own words join what waits.
+    if (ms <= 0) return;
+    const rate = Math.max(0, bytes) / ms;
     const old = 2 ** (-ms / HALF_MS);
-    this.#rate = this.#rate > 0 ? old * this.#rate + (1 - old) * (bytes / ms) : bytes / ms;
+    this.#rate = this.#rate > 0 ? old * this.#rate + (1 - old) * rate : rate;
   }
 
   /** The same where some of the time may have passed with nothing to send: that is no first figure. */

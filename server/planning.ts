@@ -70,8 +70,7 @@ export class Planning {
 
   #isBetter(current: Plan, sites: SiteWorkers, measured: Measured, occasion: Occasion): boolean {
     try {
-      const next = planRun(this.#config, sites, measured);
-      return isWorthAPause(this.#config, current, next, sites, measured, occasion);
+      return isWorthAPause(current, planRun(this.#config, sites, measured), occasion);
     } catch (error) {
       // Who is left cannot hold the model: the run says so when it comes to that.
       if (error instanceof PlanImpossible) return occasion === "members";

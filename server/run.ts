@@ -4,6 +4,7 @@
 // Not here: who is connected and which run is active (coordinator.ts), how workers compute (web/worker), who keeps what
 // between generations (handover.ts).
 import type { RunConfig } from "../core/model/config.ts";
+import { describePlanned } from "../core/plan/describe-prediction.ts";
 import { PlanImpossible } from "../core/plan/plan-impossible.ts";
 import { MOST_FRUITLESS, type Occasion } from "../core/plan/replanning.ts";
 import { replicasAreAlike, type Moves } from "../core/plan/moves.ts";
@@ -14,7 +15,7 @@ import {
   validationActivationBytes,
 } from "../core/plan/traffic.ts";
 import type { ClientMessage } from "../core/protocol/control.ts";
-import type { DoneEvent, RunEvent, RunStatus } from "../core/protocol/events.ts";
+import type { RunEvent, RunStatus } from "../core/protocol/events.ts";
 import { firstOrder, type Beginning } from "./assignments.ts";
 import { sample, SAMPLE_TOKENS, save, validate } from "./between-steps.ts";
 import type { Checkpoint, Checkpoints } from "./checkpoints.ts";
@@ -23,11 +24,10 @@ import type { WorkerPort } from "./coordinator-port.ts";
 import type { Corpus } from "./corpus.ts";
 import { Handover, type RoundsTokens } from "./handover.ts";
 import type { Candidates, Planning } from "./planning.ts";
-import { total, Tally } from "./tally.ts";
+import { Tally } from "./tally.ts";
 import { RoundsStrategy } from "./strategy/rounds.ts";
 import type { CommittedStep, Strategy } from "./strategy/strategy.ts";
 import { syncStrategy } from "./strategy/sync.ts";
-import { describePlanned } from "../core/plan/describe-prediction.ts";
 
 export interface Crew extends Candidates {
   readonly ports: ReadonlyMap<string, WorkerPort>;
@@ -70,14 +70,8 @@ export class Run {
   #handover: Handover | null = null;
   #wish: Wish | null = null;
   #paused: { promise: Promise<void>; resolve: () => void } | null = null;
-  #lastLoss: number | null = null;
-  #validLoss: number | null = null;
-  #bytesNeeded = 0;
   #fruitless = 0;
-  #stepsRetried = 0;
-  #stepsLeftOut = 0;
   #stepBegan = 0;
-  #workersLost = 0;
   readonly tally = new Tally();
 
   constructor(parts: RunParts) {
@@ -117,7 +111,15 @@ export class Run {
         this.#parts.emit({ event: "stopped", step: this.step });
       } else {
         this.#setStatus("done");
-        this.#parts.emit(this.#doneEvent());
+        const { id, step, checkpoint } = this;
+        const { figures } = this.tally;
+        this.#parts.emit({
+          event: "done",
+          run: id,
+          steps: step,
+          ...figures,
+          checkpoint: checkpoint?.id ?? null,
+        });
       }
     } catch (error) {
       this.#drop("the run failed");
@@ -174,7 +176,7 @@ export class Run {
   lose(worker: string, reason: string): void {
     this.#handover?.lose(worker);
     if (!this.takesPart(worker) || this.#cohort!.letGo(worker)) return;
-    this.#workersLost++;
+    this.tally.workersLost++;
     this.#cohort!.lose(worker, new WorkerLost(`worker ${worker} ${reason}`));
   }
 
@@ -206,7 +208,7 @@ export class Run {
     this.#parts.emit({
       event: "plan",
       generation: this.#generation,
-      lines: describePlanned(this.config, planned),
+      lines: describePlanned(planned),
       speeds: Object.fromEntries(crew.measured.workers),
     });
     this.#setStatus("preparing");
@@ -254,8 +256,8 @@ export class Run {
       strategy,
       tokens,
       onLeftOut: (steps, replicas) => {
-        this.#stepsLeftOut += steps;
-        this.#bytesNeeded -= steps * stepActivationBytes(config, replicas);
+        this.tally.stepsLeftOut += steps;
+        this.tally.activationBytesNeeded -= steps * stepActivationBytes(config, replicas);
       },
       onDeviation: (step, { part, to }) => this.#parts.emit({ event: "repaired", step, part, worker: to }),
     });
@@ -265,8 +267,8 @@ export class Run {
     const now = performance.now();
     this.step = step.step;
     this.#fruitless = 0;
-    this.#lastLoss = step.loss;
-    this.#bytesNeeded += stepActivationBytes(this.config, plan.replicas);
+    this.tally.loss = step.loss;
+    this.tally.activationBytesNeeded += stepActivationBytes(this.config, plan.replicas);
     const seconds = (now - this.#stepBegan) / 1000;
     this.#stepBegan = now;
     // Beside the next step, not before it: no worker waits for the log or the planner.
@@ -298,8 +300,8 @@ export class Run {
     const { step, config } = this;
     const { loss, tokens } = await validate(cohort, plan, step);
     const { count, validFrom } = this.#parts.corpus.source;
-    this.#bytesNeeded += validationActivationBytes(config, plan, count - validFrom);
-    this.#validLoss = loss;
+    this.tally.activationBytesNeeded += validationActivationBytes(config, plan, count - validFrom);
+    this.tally.validLoss = loss;
     this.#parts.emit({ event: "valid", step, loss, tokens });
   }
 
@@ -307,7 +309,8 @@ export class Run {
     const { step, config } = this;
     const { corpus } = this.#parts;
     const text = await sample(cohort, plan, step, corpus, config);
-    this.#bytesNeeded += sampleActivationBytes(config, plan, corpus.prompt.length, SAMPLE_TOKENS);
+    const { length } = corpus.prompt;
+    this.tally.activationBytesNeeded += sampleActivationBytes(config, plan, length, SAMPLE_TOKENS);
     this.#parts.emit({ event: "sample", step, text });
   }
 
@@ -323,11 +326,9 @@ export class Run {
 
   /** The generation ends, and its workers keep their states for the next. */
   async #hold(cohort: Cohort, plan: Plan, { tokens }: Strategy): Promise<void> {
-    const { generation } = cohort;
-    const hold = { type: "hold", generation, of: generation, interrupts: false } as const;
-    const answers = await cohort.ask(hold, "held");
-    this.#handover = new Handover(this.config, plan, generation, tokens);
-    this.#handover.keepOnly(answers);
+    const handover = new Handover(this.config, plan, cohort.generation, tokens);
+    await handover.keepAll(cohort);
+    this.#handover = handover;
     this.#begun = false;
   }
 
@@ -340,7 +341,7 @@ export class Run {
     const isKept = await this.#salvage();
     const stored = this.checkpoint?.run === this.id ? this.checkpoint.step : 0;
     const step = isKept ? this.step : stored;
-    this.#stepsRetried += this.step - step + inStep;
+    this.tally.stepsRetried += this.step - step + inStep;
     this.step = step;
     if (!isKept) this.#drop(reason);
     this.#parts.emit({ event: "recovered", step, generation: this.#generation + 1, reason });
@@ -357,11 +358,9 @@ export class Run {
       this.#handover = new Handover(this.config, this.plan!, this.#generation);
     }
     if (!cohort || !this.#handover) return false;
-    const { generation } = cohort;
-    const { generation: of } = this.#handover;
-    this.#handover.keepOnly(await cohort.gather({ type: "hold", generation, of, interrupts: true }, "held"));
+    const isWhole = await this.#handover.salvage(cohort);
     this.#begun = false;
-    return this.#handover.isWhole;
+    return isWhole;
   }
 
   /** All drop what they have of the run. */
@@ -375,31 +374,6 @@ export class Run {
     this.#setStatus("paused");
     await this.#paused?.promise;
     this.#setStatus("training");
-  }
-
-  #doneEvent(): DoneEvent {
-    const { tally } = this;
-    const site = tally.bytesBy("site");
-    const wide = tally.bytesBy("wide");
-    return {
-      event: "done",
-      run: this.id,
-      steps: this.step,
-      loss: this.#lastLoss,
-      validLoss: this.#validLoss,
-      siteBytes: total(site),
-      wideBytes: total(wide),
-      siteBytesBy: site,
-      wideBytesBy: wide,
-      byWorker: tally.byWorker(),
-      computing: tally.computing,
-      overlapped: tally.overlapped,
-      activationBytesNeeded: this.#bytesNeeded,
-      stepsRetried: this.#stepsRetried,
-      stepsLeftOut: this.#stepsLeftOut,
-      workersLost: this.#workersLost,
-      checkpoint: this.checkpoint?.id ?? null,
-    };
   }
 
   #setStatus(status: RunStatus): void {

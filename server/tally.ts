@@ -1,12 +1,21 @@
-// What a run's workers have sent and how they have spent their time, added up from their reports.
+// A run in figures: what its workers have sent and how they have spent their time, added up from their reports; and what
+// its course has come to so far.
+// Not here: the course itself (run.ts).
 import type { ByteCounts, ClientMessage, Times } from "../core/protocol/control.ts";
-import type { WorkerTally } from "../core/protocol/events.ts";
+import type { DoneEvent, WorkerTally } from "../core/protocol/events.ts";
 
 type Report = Extract<ClientMessage, { generation: number }>;
 
 const NO_TIMES: Times = { passed: 0, waited: 0, exchanging: 0, exposed: 0 };
 
 export class Tally {
+  /** The newest. */
+  loss: number | null = null;
+  validLoss: number | null = null;
+  stepsRetried = 0;
+  stepsLeftOut = 0;
+  workersLost = 0;
+  activationBytesNeeded = 0;
   /** Counts that pages keep themselves: the newest stands. */
   readonly #bytes = new Map<string, ByteCounts>();
   /** Times since the report before: they are summed. */
@@ -55,6 +64,26 @@ export class Tally {
     return exchanging > 0 ? Math.max(0, 1 - exposed / exchanging) : null;
   }
 
+  get figures(): Omit<DoneEvent, "event" | "run" | "steps" | "checkpoint"> {
+    const site = this.bytesBy("site");
+    const wide = this.bytesBy("wide");
+    return {
+      loss: this.loss,
+      validLoss: this.validLoss,
+      siteBytes: total(site),
+      wideBytes: total(wide),
+      siteBytesBy: site,
+      wideBytesBy: wide,
+      byWorker: this.byWorker(),
+      computing: this.computing,
+      overlapped: this.overlapped,
+      activationBytesNeeded: this.activationBytesNeeded,
+      stepsRetried: this.stepsRetried,
+      stepsLeftOut: this.stepsLeftOut,
+      workersLost: this.workersLost,
+    };
+  }
+
   #allTimes(): Times {
     return [...this.#times.values()].reduce(plus, NO_TIMES);
   }
@@ -73,6 +102,6 @@ function plus(a: Times, b: Times): Times {
   };
 }
 
-export function total(by: Record<string, number>): number {
+function total(by: Record<string, number>): number {
   return Object.values(by).reduce((sum, bytes) => sum + bytes, 0);
 }

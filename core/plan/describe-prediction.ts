@@ -1,8 +1,7 @@
 // A prediction in words, for `tributary plan` and for the events of a run.
 import { formatCount, formatSeconds } from "../format.ts";
-import type { RunConfig } from "../model/config.ts";
 import { describePlan } from "./describe.ts";
-import type { LeftOut } from "./left-out.ts";
+import { leftOutOf, type LeftOut } from "./left-out.ts";
 import type { Planned } from "./planner.ts";
 import type { Prediction, StepParts } from "./predict.ts";
 
@@ -21,8 +20,9 @@ const MOST_NAMES = 4;
 const ROUNDING = 1e-6;
 
 /** A plan in force: one line a replica, who has no place and why, and how fast it ought to be. */
-export function describePlanned(config: RunConfig, { plan, prediction, leftOut }: Planned): string[] {
-  const lines = [...describePlan(config, { ...plan, spare: [] }), ...describeLeftOut(leftOut)];
+export function describePlanned(planned: Planned): string[] {
+  const { config, plan, prediction } = planned;
+  const lines = [...describePlan(config, { ...plan, spare: [] }), ...describeLeftOut(leftOutOf(planned))];
   if (!prediction) return lines;
   const { tokensPerSecond, ratio, bound } = prediction;
   const speed = `${formatCount(tokensPerSecond)} tokens/s, ${percent(ratio)} of what its workers could do alone`;

@@ -2,11 +2,11 @@
 import type { RunConfig } from "../model/config.ts";
 import { formatBytes, formatSeconds } from "../format.ts";
 import { blockSeconds, fixedSeconds, loadOf, type Load } from "./cost.ts";
-import { candidatesOf, type Measured } from "./measured.ts";
-import type { SiteWorkers } from "./partition.ts";
+import { candidatesOf } from "./measured.ts";
 import type { Candidate } from "./pipelines.ts";
 import { blocksHeld } from "./plan-impossible.ts";
 import type { Plan } from "./plan.ts";
+import type { PlannedRun } from "./predict.ts";
 import { StageMemory } from "./stage-memory.ts";
 
 export interface LeftOut {
@@ -15,7 +15,8 @@ export interface LeftOut {
   readonly why: string;
 }
 
-export function leftOutOf(config: RunConfig, plan: Plan, sites: SiteWorkers, measured: Measured): LeftOut[] {
+/** Those of `plan.spare`, each with the reason. */
+export function leftOutOf({ config, plan, sites, measured }: PlannedRun): LeftOut[] {
   const spare = new Set(plan.spare);
   const siteOf = [...sites].flatMap(([site, ids]) => ids.map((id) => [id, site] as const));
   const bySite = candidatesOf(sites, measured) ?? new Map<string, readonly Candidate[]>();

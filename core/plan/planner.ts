@@ -1,29 +1,25 @@
 // Chooses a plan by what is known of workers and links: the one whose step is predicted to take the least time.
 // Not here: the cost of a step (cost.ts), a site's groupings (grouping.ts), which sites take part (sites.ts), in
-// which order its stages work (choose-order.ts), what the plan will take (predict.ts).
+// which order its stages work (choose-order.ts), what the plan will take (predict.ts), who is left out why (left-out.ts).
 import type { RunConfig } from "../model/config.ts";
 import { withZeroBubble } from "./choose-order.ts";
 import { loadOf, microbatchesIn, pipelineSeconds, sumHops, type Load, type SumHops } from "./cost.ts";
 import { groupingOf, groupingsOf, isSmall, type SiteTask } from "./grouping.ts";
 import { improve } from "./improve.ts";
-import { leftOutOf, type LeftOut } from "./left-out.ts";
 import { candidatesOf, FREE_LINK, NOTHING_MEASURED, type Measured } from "./measured.ts";
 import { makePlan, type SiteWorkers } from "./partition.ts";
 import type { Candidate, Pipeline } from "./pipelines.ts";
 import type { Plan } from "./plan.ts";
 import { explainMisfit, PlanImpossible } from "./plan-impossible.ts";
-import { predict, type Prediction } from "./predict.ts";
+import { predict, type PlannedRun, type Prediction } from "./predict.ts";
 import { shareMicrobatches } from "./shares.ts";
 import { ALL_SETS, bestGrouping, bestSites, usefulGroupings, type Choice, type Site } from "./sites.ts";
 import { StageMemory } from "./stage-memory.ts";
 import { withWideShares } from "./wide-shares.ts";
 
-export interface Planned {
-  readonly plan: Plan;
+export interface Planned extends PlannedRun {
   /** Null when no worker's speed is known. */
   readonly prediction: Prediction | null;
-  /** Those of `plan.spare`, each with the reason. */
-  readonly leftOut: readonly LeftOut[];
 }
 
 /**
@@ -44,11 +40,8 @@ export function planRun(
     measured,
   );
   const plan = withZeroBubble({ config, plan: chosen, sites, measured });
-  return {
-    plan,
-    prediction: predict({ config, plan, sites, measured }),
-    leftOut: leftOutOf(config, plan, sites, measured),
-  };
+  const run = { config, plan, sites, measured };
+  return { ...run, prediction: predict(run) };
 }
 
 /** Pipelines that may be tried to improve groupings, over all sites. */

@@ -1,8 +1,5 @@
 // Whether a run under way is worth the pause that another plan takes: its stages' states have to move.
 // Not here: making plans (planner.ts), moving states (server/run.ts).
-import type { RunConfig } from "../model/config.ts";
-import type { Measured } from "./measured.ts";
-import type { SiteWorkers } from "./partition.ts";
 import type { Plan } from "./plan.ts";
 import type { Planned } from "./planner.ts";
 import { predict } from "./predict.ts";
@@ -16,20 +13,13 @@ const WORTH_IT: Readonly<Record<Occasion, number>> = { members: 0.97, speeds: 0.
 /** Generations without a committed step after which a run gives up: what ended them will end the next as well. */
 export const MOST_FRUITLESS = 3;
 
-/** Whether to go on with `next`, by what is known now. Without a speed, whenever members came or went. */
-export function isWorthAPause(
-  config: RunConfig,
-  current: Plan,
-  next: Planned,
-  sites: SiteWorkers,
-  measured: Measured,
-  occasion: Occasion,
-): boolean {
+/** Whether to go on with `next`, by what it was made of. Without a speed, whenever members came or went. */
+export function isWorthAPause(current: Plan, next: Planned, occasion: Occasion): boolean {
   if (JSON.stringify(next.plan.replicas) === JSON.stringify(current.replicas)) return false;
-  const there = new Set([...sites.values()].flat());
+  const there = new Set([...next.sites.values()].flat());
   const isWhole = current.replicas.every(({ stages }) => stages.every(({ worker }) => there.has(worker)));
   if (!isWhole) return true;
-  const now = predict({ config, plan: current, sites, measured });
+  const now = predict({ ...next, plan: current });
   if (!now || !next.prediction) return occasion === "members";
   return next.prediction.stepSeconds <= WORTH_IT[occasion] * now.stepSeconds;
 }

@@ -48,8 +48,7 @@ export class SimulatedPlanning {
   /** Whether another plan, with those who came, is worth a pause. */
   wantsAnother(now: number, sites: SiteWorkers, current: Plan): boolean {
     const next = this.#planFully(now, sites);
-    const isBetter =
-      next !== null && isWorthAPause(this.#config, current, next, sites, this.#measured, "members");
+    const isBetter = next !== null && isWorthAPause(current, next, "members");
     if (isBetter) this.#wanted = next.plan;
     return isBetter;
   }

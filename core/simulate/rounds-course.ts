@@ -127,7 +127,7 @@ export class RoundsCourse implements Course {
   }
 
   #leaveOut(site: Site, end: number, then: () => void): void {
-    if (site.step >= Math.min(end, this.#until)) {
+    if (site.step >= end) {
       this.#go(site, then);
       return;
     }

@@ -4,13 +4,14 @@ import { writeFile } from "node:fs/promises";
 import type { CAC } from "cac";
 import { describePlan } from "../../core/plan/describe.ts";
 import { describeLeftOut, describePrediction } from "../../core/plan/describe-prediction.ts";
+import { leftOutOf } from "../../core/plan/left-out.ts";
 import { measuredOf, workersOf } from "../../core/plan/cluster.ts";
 import { timelineSvg, timelineText } from "../../core/plan/draw-timeline.ts";
 import { stageBytes, stageSpecOf } from "../../core/plan/memory.ts";
 import { PlanImpossible } from "../../core/plan/plan-impossible.ts";
 import { planRun, type Planned } from "../../core/plan/planner.ts";
 import { withoutZeroBubble } from "../../core/plan/choose-order.ts";
-import { predict, timelineOf, type PlannedRun } from "../../core/plan/predict.ts";
+import { predict, timelineOf } from "../../core/plan/predict.ts";
 import { endOf } from "../../core/plan/timeline.ts";
 import { leadReplicas, positionOf, type Plan, type Replica } from "../../core/plan/plan.ts";
 import type { RunConfig } from "../../core/model/config.ts";
@@ -46,12 +47,10 @@ interface Options {
 async function plan(clusterPath: string, configPath: string, { json = false, svg }: Options) {
   const cluster = await readCluster(clusterPath);
   const config = await readConfig(configPath);
-  const [sites, measured] = [workersOf(cluster), measuredOf(cluster)];
-  const planned = planOrExplain(() => planRun(config, sites, measured));
-  const run: PlannedRun = { config, plan: planned.plan, sites, measured };
-  if (svg !== undefined) await drawSvg(svg, run, planned);
-  if (json) console.log(JSON.stringify(asObject(run, planned)));
-  else for (const line of inWords(run, planned)) console.log(line);
+  const planned = planOrExplain(() => planRun(config, workersOf(cluster), measuredOf(cluster)));
+  if (svg !== undefined) await drawSvg(svg, planned);
+  if (json) console.log(JSON.stringify(asObject(planned)));
+  else for (const line of inWords(planned)) console.log(line);
 }
 
 function planOrExplain(make: () => Planned): Planned {
@@ -62,23 +61,24 @@ function planOrExplain(make: () => Planned): Planned {
   }
 }
 
-function asObject(run: PlannedRun, { plan, prediction, leftOut }: Planned) {
+function asObject(planned: Planned) {
+  const { config, plan, prediction } = planned;
   const slowest = prediction && slowestReplica(plan, prediction.busiest);
   return {
     ...plan,
-    memory: memoryOf(run.config, plan),
-    leftOut,
+    memory: memoryOf(config, plan),
+    leftOut: leftOutOf(planned),
     prediction,
-    oneForwardOneBackward: prediction && { stepSeconds: secondsWithoutZeroBubble(run) },
-    timeline: slowest && timelineOf(run, slowest),
+    oneForwardOneBackward: prediction && { stepSeconds: secondsWithoutZeroBubble(planned) },
+    timeline: slowest && timelineOf(planned, slowest),
   };
 }
 
-function inWords(run: PlannedRun, { plan, prediction, leftOut }: Planned): string[] {
-  const { config } = run;
+function inWords(planned: Planned): string[] {
+  const { config, plan, prediction } = planned;
   // Spare workers are told of below, with the reasons.
   const lines = describePlan(config, { ...plan, spare: [] });
-  lines.push(...describeLeftOut(leftOut));
+  lines.push(...describeLeftOut(leftOutOf(planned)));
   const memory = Object.entries(memoryOf(config, plan));
   if (memory.length <= MOST_LINES) {
     lines.push(...memory.map(([worker, bytes]) => `${worker} needs ${formatBytes(bytes)} of GPU memory`));
@@ -94,21 +94,21 @@ function inWords(run: PlannedRun, { plan, prediction, leftOut }: Planned): strin
   if (!prediction) {
     return [...lines, "no prediction: give at least one kind of worker its gflops in the cluster file"];
   }
-  lines.push("", ...describePrediction(prediction, secondsWithoutZeroBubble(run)));
-  lines.push("", ...drawText(run, slowestReplica(plan, prediction.busiest)));
+  lines.push("", ...describePrediction(prediction, secondsWithoutZeroBubble(planned)));
+  lines.push("", ...drawText(planned, slowestReplica(plan, prediction.busiest)));
   return lines;
 }
 
-const secondsWithoutZeroBubble = (run: PlannedRun): number =>
-  predict({ ...run, plan: withoutZeroBubble(run.plan) })!.stepSeconds;
+const secondsWithoutZeroBubble = (planned: Planned): number =>
+  predict({ ...planned, plan: withoutZeroBubble(planned.plan) })!.stepSeconds;
 
 /** The pipeline that the others wait for. */
 const slowestReplica = (plan: Plan, busiest: string): Replica =>
   plan.replicas[positionOf(plan, busiest)!.replica]!;
 
-function drawText(run: PlannedRun, replica: Replica): string[] {
+function drawText(planned: Planned, replica: Replica): string[] {
   const drawn = firstOf(replica, MOST_DRAWN);
-  const timeline = timelineOf(run, drawn);
+  const timeline = timelineOf(planned, drawn);
   const order = replica.zeroBubble ? "ZB-H1, W the gradients of weights" : "1F1B";
   const seconds = endOf(timeline);
   const names = replica.stages.map(({ worker }) => worker);
@@ -131,14 +131,15 @@ function drawnOf({ microbatches: drawn }: Replica, { microbatches: all }: Replic
 }
 
 /** Each site's first pipeline. */
-async function drawSvg(file: string, run: PlannedRun, { plan, prediction }: Planned): Promise<void> {
-  if (!prediction) throw new UserError("--svg needs speeds: give at least one kind of worker its gflops");
-  const pipelines = leadReplicas(plan).map((replica) => {
+async function drawSvg(file: string, planned: Planned): Promise<void> {
+  if (!planned.prediction)
+    throw new UserError("--svg needs speeds: give at least one kind of worker its gflops");
+  const pipelines = leadReplicas(planned.plan).map((replica) => {
     const drawn = firstOf(replica, MOST_BARS);
     return {
       title: `site ${replica.site}, its first pipeline, ${drawnOf(drawn, replica)}`,
       names: replica.stages.map(({ worker }) => worker),
-      timeline: timelineOf(run, drawn),
+      timeline: timelineOf(planned, drawn),
     };
   });
   const seconds = Math.max(...pipelines.map(({ timeline }) => endOf(timeline)));

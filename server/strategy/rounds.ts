@@ -132,7 +132,7 @@ export class RoundsStrategy implements Strategy {
     return leavesOut(interval, allowedSeconds(seconds));
   }
 
-  /** On to the next exchange. */
+  /** On to the next exchange. Others are there already, so that no interruption makes `#until` less than that. */
   async #leaveOut(site: Site): Promise<void> {
     const end = Math.min(this.#until, this.#nextExchange(site.step));
     this.#parts.onLeftOut(end - site.step, site.replicas);

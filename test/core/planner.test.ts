@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { RunConfig } from "../../core/model/config.ts";
 import { withoutZeroBubble } from "../../core/plan/choose-order.ts";
+import { leftOutOf } from "../../core/plan/left-out.ts";
 import type { Measured } from "../../core/plan/measured.ts";
 import { stageBytes, stageSpecOf } from "../../core/plan/memory.ts";
 import { makePlan, type SiteWorkers } from "../../core/plan/partition.ts";
@@ -119,10 +120,12 @@ describe("planRun", () => {
   test("without any speed is makePlan, with the same spare workers", () => {
     fc.assert(
       fc.property(anyConfig, anyCluster, (config, { sites }) => {
-        const { plan, prediction, leftOut } = planRun(config, sites);
+        const planned = planRun(config, sites);
+        const { plan, prediction } = planned;
         expect(plan).toEqual(makePlan(config, sites));
         expect(prediction).toBe(null);
-        expect(leftOut.map(({ worker }) => worker).sort()).toEqual([...plan.spare].sort());
+        const leftOut = leftOutOf(planned).map(({ worker }) => worker);
+        expect(leftOut.sort()).toEqual([...plan.spare].sort());
       }),
     );
   });
@@ -143,10 +146,11 @@ describe("planRun", () => {
         const planned = attempt();
         expect(attempt()).toEqual(planned);
         if (!planned) return;
-        const { plan, leftOut } = planned;
+        const { plan } = planned;
         const placed = plan.replicas.flatMap(({ stages }) => stages.map(({ worker }) => worker));
         expect([...placed, ...plan.spare].sort()).toEqual([...some.sites.values()].flat().sort());
-        expect(leftOut.map(({ worker }) => worker).sort()).toEqual([...plan.spare].sort());
+        const leftOut = leftOutOf(planned).map(({ worker }) => worker);
+        expect(leftOut.sort()).toEqual([...plan.spare].sort());
         expect(plan.replicas.flatMap(({ microbatches }) => microbatches)).toEqual(
           Array.from({ length: config.batch }, (_, i) => i),
         );
@@ -193,7 +197,7 @@ describe("planRun", () => {
       b: [speed(1)],
     });
     const wideLinks = new Map([["b", { bytesPerSecond: 1e4, delay: 0.02 }]]);
-    const { leftOut } = planRun(tinyConfig({ stages: 1 }), sites, { ...measured, wideLinks });
+    const leftOut = leftOutOf(planRun(tinyConfig({ stages: 1 }), sites, { ...measured, wideLinks }));
     expect(leftOut.map(({ worker, why }) => `${worker}: ${why}`)).toEqual([
       expect.stringMatching(/^a-3: too slow: a single block takes it longer than/),
       expect.stringMatching(/^a-4: one block takes 1\.\d MB of GPU memory, it has 1\.2 MB$/),

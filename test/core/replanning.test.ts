@@ -21,34 +21,32 @@ describe("isWorthAPause", () => {
   test("not for the same plan", () => {
     const planned = planRun(config, both, even);
     for (const occasion of ["members", "speeds"] as const) {
-      expect(isWorthAPause(config, planned.plan, planned, both, even, occasion)).toBe(false);
+      expect(isWorthAPause(planned.plan, planned, occasion)).toBe(false);
     }
   });
 
   test("when a worker of the plan has gone, whatever it gains", () => {
     const { plan } = planRun(config, both, even);
-    expect(isWorthAPause(config, plan, planRun(config, one, even), one, even, "speeds")).toBe(true);
+    expect(isWorthAPause(plan, planRun(config, one, even), "speeds")).toBe(true);
     const next = planRun(config, one);
-    expect(isWorthAPause(config, planRun(config, both).plan, next, one, NOTHING_MEASURED, "members")).toBe(
-      true,
-    );
+    expect(isWorthAPause(planRun(config, both).plan, next, "members")).toBe(true);
   });
 
   test("when a worker came that is of use; without a speed, for any other plan", () => {
     const { plan } = planRun(config, one, even);
-    expect(isWorthAPause(config, plan, planRun(config, both, even), both, even, "members")).toBe(true);
+    expect(isWorthAPause(plan, planRun(config, both, even), "members")).toBe(true);
     const slow = measured({ "a-1": 1e9, "a-2": 1e6 });
-    expect(isWorthAPause(config, plan, planRun(config, both, slow), both, slow, "members")).toBe(false);
+    expect(isWorthAPause(plan, planRun(config, both, slow), "members")).toBe(false);
     const blind = planRun(config, one).plan;
-    expect(isWorthAPause(config, blind, planRun(config, both), both, NOTHING_MEASURED, "members")).toBe(true);
-    expect(isWorthAPause(config, blind, planRun(config, both), both, NOTHING_MEASURED, "speeds")).toBe(false);
+    expect(isWorthAPause(blind, planRun(config, both), "members")).toBe(true);
+    expect(isWorthAPause(blind, planRun(config, both), "speeds")).toBe(false);
   });
 
   test("when a worker has become much slower, not when it varies a little", () => {
     const { plan } = planRun(config, both, even);
     const verdict = (speed: number) => {
       const now = measured({ "a-1": 1e9, "a-2": speed });
-      return isWorthAPause(config, plan, planRun(config, both, now), both, now, "speeds");
+      return isWorthAPause(plan, planRun(config, both, now), "speeds");
     };
     expect(verdict(0.85e9)).toBe(false);
     expect(verdict(0.25e9)).toBe(true);

@@ -1,6 +1,7 @@
 // What a link is found to carry, from made-up times; and the burst that a new link begins with.
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { LinkFigure } from "../../core/plan/speed.ts";
 import { Burst } from "../../web/link/burst.ts";
 import { LinkMeter } from "../../web/link/link-meter.ts";
 import { HEARTBEAT_MS, HIGH_WATER_BYTES } from "../../web/link/lane.ts";
@@ -134,6 +135,21 @@ describe("a meter", () => {
         expect(meter.speed!.bytesPerSecond / (1000 * last)).toBeGreaterThan(0.99);
         // 2^-10 of the first figure is left at most.
         expect(meter.speed!.bytesPerSecond).toBeLessThan(1000 * last * 1.01 + 1e5);
+      }),
+    );
+  });
+
+  test("says nothing or a speed, though timers come together and what waits grows", () => {
+    const sample = fc.record({
+      bytes: fc.integer({ min: -100, max: 1e6 }),
+      ms: fc.integer({ min: 0, max: 300 }),
+    });
+    fc.assert(
+      fc.property(fc.boolean(), fc.array(sample), (isKnown, samples) => {
+        const meter = isKnown ? known(1) : new LinkMeter();
+        meter.roundTrip(1);
+        for (const { bytes, ms } of samples) meter.carried(bytes, ms);
+        expect(LinkFigure.optional().safeParse(meter.speed).success).toBe(true);
       }),
     );
   });

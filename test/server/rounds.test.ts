@@ -1,4 +1,5 @@
 // The course of strategy `rounds`, with made-up workers.
+import fc from "fast-check";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { RoundsConfig } from "../../core/model/config.ts";
 import { makePlan } from "../../core/plan/partition.ts";
@@ -6,6 +7,7 @@ import { Clock } from "../../core/simulate/clock.ts";
 import { Ledger } from "../../core/simulate/ledger.ts";
 import { Lines } from "../../core/simulate/lines.ts";
 import { RoundsCourse } from "../../core/simulate/rounds-course.ts";
+import type { WorkerMessage } from "../../core/protocol/control.ts";
 import { Cohort } from "../../server/cohort.ts";
 import { RoundsStrategy } from "../../server/strategy/rounds.ts";
 import type { CommittedStep } from "../../server/strategy/strategy.ts";
@@ -15,8 +17,12 @@ import { fakeWorker, type FakeWorker } from "./fake-workers.ts";
 beforeEach(() => void vi.useFakeTimers({ toFake: ["performance", "setTimeout", "setImmediate"] }));
 afterEach(() => void vi.useRealTimers());
 
-/** One worker a site, whose steps take as long as said. */
-function course(secondsBySite: Record<string, number>, strategy: RoundsConfig, steps = 24) {
+/** One worker a site, whose steps take as long as said. An exchange ends once all sites have begun it. */
+function course(
+  secondsBySite: Record<string, number | (() => number)>,
+  strategy: RoundsConfig,
+  { steps = 24, mergeSeconds = (): number => 0 } = {},
+) {
   const config = tinyConfig({ strategy, steps });
   const names = Object.keys(secondsBySite).map((site) => `${site}-1`);
   const plan = makePlan(config, new Map(names.map((name) => [name.split("-")[0]!, [name]])));
@@ -25,24 +31,48 @@ function course(secondsBySite: Record<string, number>, strategy: RoundsConfig, s
   const deviations: object[] = [];
   const workers = new Map<string, FakeWorker>();
   const hashes = new Map<string, number>();
+  let waiting: { isOver: () => boolean; answer: () => void }[] = [];
+  const answerMerges = () => {
+    const over = waiting.filter(({ isOver }) => isOver());
+    waiting = waiting.filter((one) => !over.includes(one));
+    for (const { answer } of over) answer();
+  };
+  const begins = (worker: string, fragment: number): number =>
+    workers
+      .get(worker)!
+      .orders.filter(
+        (order) => order.type === "exchange" && order.exchanges.some((one) => one.fragment === fragment),
+      ).length;
   for (const name of names) {
-    const seconds = secondsBySite[name.split("-")[0]!]!;
+    const each = secondsBySite[name.split("-")[0]!]!;
+    const stepSeconds = typeof each === "number" ? () => each : each;
     const worker = fakeWorker(
       name,
       (id, answer) => cohort.deliver(id, answer),
       (order, answer) => {
-        if (answer.type === "merged") return { ...answer, anchors: { embed: hashes.get(name) ?? 1 } };
-        if (order.type !== "step") return answer;
-        setTimeout(() => cohort.deliver(name, answer), seconds * 1000);
+        const answerIn = (seconds: number, late = answer) =>
+          void setTimeout(() => cohort.deliver(name, late), seconds * 1000);
+        if (order.type === "merge" && answer.type === "merged") {
+          const own = order.fragments.map((fragment) => [fragment, begins(name, fragment)] as const);
+          waiting.push({
+            isOver: () =>
+              own.every(([fragment, begun]) => names.every((other) => begins(other, fragment) >= begun)),
+            answer: () => answerIn(mergeSeconds(), { ...answer, anchors: { embed: hashes.get(name) ?? 1 } }),
+          });
+        } else answerIn(order.type === "step" ? stepSeconds() : 0);
         return null;
       },
     );
     workers.set(name, worker);
   }
-  const cohort = new Cohort(
-    1,
-    [...workers.values()].map(({ port }) => port),
-  );
+  const withMerges = ({ port }: FakeWorker) => ({
+    ...port,
+    send(order: WorkerMessage) {
+      port.send(order);
+      if (order.type === "exchange" || order.type === "merge") answerMerges();
+    },
+  });
+  const cohort = new Cohort(1, [...workers.values()].map(withMerges));
   const rounds = new RoundsStrategy({
     config,
     plan,
@@ -59,7 +89,7 @@ function course(secondsBySite: Record<string, number>, strategy: RoundsConfig, s
     const done = rounds.advance(from, until, interrupted);
     done.catch(() => {});
     await vi.advanceTimersByTimeAsync(1_000_000);
-    await done;
+    await Promise.race([done, Promise.reject(new Error("sites wait for ever"))]);
   };
   return { rounds, cohort, seen, leftOut, deviations, hashes, orders, advance };
 }
@@ -132,6 +162,85 @@ test("interrupted, all stop after the step that the farthest is at", async () =>
   expect(last).toBeLessThan(12);
   for (const worker of ["a-1", "b-1"]) expect(stepsOf(orders(worker, "commit")).at(-1)).toBe(last);
 });
+
+test("however fast sites are and whenever they are interrupted, all do or leave out the same steps", async () => {
+  const seconds = fc.double({ min: 0.1, max: 8, noNaN: true, noDefaultInfinity: true });
+  const early = roundsStrategy({ inner: 8, fragments: 2, overlap: 2 });
+  const anyStrategy = fc.constantFrom(
+    early,
+    roundsStrategy({ inner: 6, fragments: 2, overlap: 0 }),
+    roundsStrategy({ inner: 12, fragments: 1, overlap: 4 }),
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      anyStrategy,
+      // Of each site in turn, for each of its steps in turn; merges likewise.
+      fc.array(fc.array(seconds, { minLength: 1, maxLength: 3 }), { minLength: 2, maxLength: 4 }),
+      fc.array(seconds, { minLength: 1, maxLength: 4 }),
+      // From when on, and for how long; then the run goes on from where all are.
+      fc.array(fc.record({ after: fc.integer({ min: 0, max: 60 }), lasts: seconds }), {
+        minLength: 1,
+        maxLength: 8,
+      }),
+      fc.constantFrom(5, 30),
+      async (strategy, bySite, merges, breaks, every) => {
+        const cycle = (values: readonly number[]) => {
+          let next = 0;
+          return () => values[next++ % values.length]!;
+        };
+        const names = bySite.map((_, i) => "abcd"[i]!);
+        const sites = Object.fromEntries(names.map((name, i) => [name, cycle(bySite[i]!)]));
+        const steps = 30;
+        const { advance, orders, seen, leftOut, rounds } = course(sites, strategy, {
+          steps,
+          mergeSeconds: cycle(merges),
+        });
+        const workers = names.map((name) => `${name}-1`);
+        const pending = breaks.values();
+        for (let at = 0; at < steps;) {
+          const until = Math.min(steps, (Math.floor(at / every) + 1) * every);
+          const { value } = pending.next();
+          const began = performance.now() / 1000;
+          const isOff = () => {
+            const passed = performance.now() / 1000 - began;
+            return value !== undefined && passed >= value.after && passed < value.after + value.lasts;
+          };
+          await advance(at, until, isOff);
+          const now = seen.at(-1)?.step ?? 0;
+          expect(now).toBeLessThanOrEqual(until);
+          if (value === undefined) expect(now).toBe(until);
+          at = now;
+          // All have come to the same place: each exchange up to it was begun by all, at the same step.
+          const begun = workers.map((worker) => stepsOf(orders(worker, "exchange")));
+          for (const ofSite of begun) expect(ofSite).toEqual(begun[0]);
+          expect(begun[0]!.every((step) => step <= at)).toBe(true);
+          const done = workers.map((worker) => stepsOf(orders(worker, "commit")).length);
+          expect(leftOut.reduce((sum, left) => sum + left, 0)).toBe(
+            at * names.length - done.reduce((sum, count) => sum + count),
+          );
+        }
+        expect(seen.map(({ step }) => step)).toEqual(Array.from({ length: steps }, (_, i) => i + 1));
+        const trained = workers.map((worker) => 64 * orders(worker, "commit").length);
+        expect(seen.reduce((sum, { tokens }) => sum + tokens, 0)).toBe(trained.reduce((a, b) => a + b));
+        // Each exchange weighs a site by what it has trained since the fragment's last.
+        for (const [i, worker] of workers.entries()) {
+          const weights = orders(worker, "exchange").flatMap((order) =>
+            order.type === "exchange" ? order.exchanges : [],
+          );
+          for (let fragment = 0; fragment < strategy.fragments; fragment++) {
+            const ofFragment = weights.filter((one) => one.fragment === fragment);
+            expect(ofFragment.reduce((sum, { tokens }) => sum + tokens, 0)).toBe(trained[i]);
+          }
+        }
+        expect(Object.values(rounds.tokens).flat()).toEqual(
+          names.flatMap(() => Array.from({ length: strategy.fragments }, () => 0)),
+        );
+      },
+    ),
+    // In the example, a site that leaves steps out waits for a merge when the run is interrupted.
+    { numRuns: 60, examples: [[early, [[0.1], [0.361]], [0.8], [{ after: 5, lasts: 0.1 }], 30]] },
+  );
+}, 60_000);
 
 test("a site whose values differ after an exchange is given the others'", async () => {
   const { advance, hashes, deviations, orders } = course(

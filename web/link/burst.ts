@@ -1,7 +1,7 @@
 // What a new link sends to find out how fast it is: a few empty probes one after the other, then two rounds of full
-// ones, 7 KB in all, so that even a short run's bytes are its own. The other side echoes each probe. A round is twice as long as the one before if
-// that will take no more than half a second; else it is as long again, and waits for a heartbeat: what made the last one
-// slow may have been a busy page.
+// ones, 7 KB in all, so that even a short run's bytes are its own. The other side echoes each probe. A round is twice as
+// long as the one before if that will take no more than half a second; else it is as long again, and waits for a
+// heartbeat: what made the last one slow may have been a busy page.
 // Not here: when a round may go out (link.ts), sending and timing probes (lane.ts), what is known of a link
 // (link-meter.ts).
 

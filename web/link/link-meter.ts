@@ -31,8 +31,10 @@ export class LinkMeter {
 
   /** So much left the buffers in a time in which frames waited for room all along. */
   carried(bytes: number, ms: number): void {
+    // Timers may come closer together than the clock is fine, and the link's own words join what waits.
+    if (ms <= 0) return;
     const old = this.#filled ? 2 ** (-ms / HALF_MS) : 0;
-    this.#rate = old * this.#rate + (1 - old) * (bytes / ms);
+    this.#rate = old * this.#rate + (1 - old) * (Math.max(0, bytes) / ms);
     this.#filled = true;
   }
 

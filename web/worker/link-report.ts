@@ -8,11 +8,13 @@ export const NEWS = 1.2;
 const NEWS_DELAY = 0.001;
 
 export class LinkReport {
-  #generation = -1;
+  /** Of which run, since each counts its own. */
+  #generation = "";
   #told: ReadonlyMap<string, LinkFigure> = new Map();
 
   /** What to say now; undefined when the server knows it. */
-  due(generation: number, speeds: ReadonlyMap<string, LinkFigure>): PeerSpeed[] | undefined {
+  due(run: string, number: number, speeds: ReadonlyMap<string, LinkFigure>): PeerSpeed[] | undefined {
+    const generation = `${run} ${number}`;
     const isNew = [...speeds].some(([peer, speed]) => {
       const before = this.#told.get(peer);
       return !before || isNews(before, speed);

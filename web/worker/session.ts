@@ -35,12 +35,12 @@ let assignment: Assignment | null = null;
 let holding = false;
 /** Of the newest generation: its plan's, and those on which states move to this worker or from it. */
 let links: readonly PlannedLink[] = [];
-/** The run that bytes are counted for. */
+/** The run that bytes are counted for, and links are told of. */
 let counted: string | null = null;
 /** Whether the current generation has begun its first step. */
 let stepping = false;
 /** Sends of the current generation still on their way to a channel. */
-let sending: Promise<void>[] = [];
+let sending = new Set<Promise<void>>();
 /** What the person at this page wants; it outlives a lost connection. */
 let paused = false;
 let leaving = false;
@@ -211,7 +211,7 @@ async function takeAssignment(order: Assignment): Promise<void> {
   holding = false;
   links = [...linksOf(order.plan), ...order.links];
   stepping = false;
-  sending = [];
+  sending = new Set();
   speed.reset();
   const self = state.value.worker!;
   const { replica, stage } = positionOf(order.plan, self)!;
@@ -279,11 +279,11 @@ function fromTrainer(message: FromTrainer): void {
     // A search goes on to its end, also when its generation has ended.
     if (assignment) update({ phase: message.searching ? "tuning" : "loading" });
   } else if (message.type === "frame") {
-    sending.push(
-      switchboard!
-        .send(message.to, message.frame)
-        .catch((error: unknown) => linkBroke(message.to, String(error))),
-    );
+    const sent = switchboard!
+      .send(message.to, message.frame)
+      .catch((error: unknown) => linkBroke(message.to, String(error)))
+      .finally(() => sending.delete(sent));
+    sending.add(sent);
   } else {
     void report(message.report);
   }
@@ -299,7 +299,7 @@ async function report(message: TrainerReport): Promise<void> {
   const bytes = switchboard!.counts();
   update({ bytes });
   if (message.type === "ready") {
-    const links = linkReport.due(message.generation, switchboard!.speeds());
+    const links = linkReport.due(counted!, message.generation, switchboard!.speeds());
     say({ ...message, bytes, ...(links && { links }) });
   } else if (message.type === "released") say({ ...message, bytes });
   else say(message);

@@ -2,8 +2,9 @@
 // exactly once, and starts a new generation when another plan is better or a worker is lost: from the state that workers
 // keep, or else from the latest checkpoint.
 // Not here: who is connected and which run is active (coordinator.ts), how workers compute (web/worker), who keeps what
-// between generations (handover.ts).
+// between generations (core/plan/handover.ts).
 import type { RunConfig } from "../core/model/config.ts";
+import { Handover, type RoundsTokens } from "../core/plan/handover.ts";
 import { PlanImpossible } from "../core/plan/plan-impossible.ts";
 import { MOST_FRUITLESS, type Occasion } from "../core/plan/replanning.ts";
 import { replicasAreAlike, type Moves } from "../core/plan/moves.ts";
@@ -21,7 +22,6 @@ import type { Checkpoint, Checkpoints } from "./checkpoints.ts";
 import { Cohort, DoesNotFit, RunImpossible, WorkerLost } from "./cohort.ts";
 import type { WorkerPort } from "./coordinator-port.ts";
 import type { Corpus } from "./corpus.ts";
-import { Handover, type RoundsTokens } from "./handover.ts";
 import type { Candidates, Planning } from "./planning.ts";
 import { total, Tally } from "./tally.ts";
 import { RoundsStrategy } from "./strategy/rounds.ts";

@@ -1,9 +1,9 @@
 // The states that workers keep in memory from the end of a generation until the next has begun: who keeps what, and
 // whether a plan can be filled from that.
-// Not here: when it comes to that (run.ts), how states get from one to another (web/worker/take-state.ts).
-import type { RunConfig } from "../core/model/config.ts";
-import { holdersOf, movesTo, replicasAreAlike, type Holder, type Moves } from "../core/plan/moves.ts";
-import type { Plan } from "../core/plan/plan.ts";
+// Not here: when it comes to that (server/run.ts, core/simulate/run.ts), how states get from one to another (web/worker/take-state.ts).
+import type { RunConfig } from "../model/config.ts";
+import { holdersOf, movesTo, replicasAreAlike, type Holder, type Moves } from "./moves.ts";
+import type { Plan } from "./plan.ts";
 
 export type RoundsTokens = Readonly<Record<string, readonly number[]>>;
 
@@ -37,6 +37,11 @@ export class Handover {
     const left = this.#holders.filter(isLeft);
     if (left.length < this.#holders.length && !replicasAreAlike(this.#config)) this.#isIncomplete = true;
     this.#holders = left;
+  }
+
+  /** Who keeps a part of it. */
+  get keepers(): string[] {
+    return this.#holders.map(({ worker }) => worker);
   }
 
   /** Whether there is all that a model goes on from. */

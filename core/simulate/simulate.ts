@@ -53,7 +53,7 @@ export interface Simulation {
   readonly stepsLeftOut: number;
   /** Seconds after which a run of today gives up: too many losses in a row without a step. Null when it does not. */
   readonly gaveUp: number | null;
-  /** Sent by sites to each other, in exchanges and of states; and states between a site and the server. */
+  /** Sent by sites to each other in exchanges; of states; and states between a site and the server. */
   readonly wideBytes: Readonly<Record<string, number>>;
   readonly movedBytes: Readonly<Record<string, number>>;
   readonly serverBytes: Readonly<Record<string, number>>;

@@ -30,6 +30,17 @@ export const Take = z.strictObject({
 });
 export type Take = z.infer<typeof Take>;
 
+/** Every array of a state, with a value for each of the stage's. An array's place here is its number in frames. */
+export const STATE_ARRAYS = ["parameters", "m", "v", "anchor", "momentum", "terms", "sums"] as const;
+export type StateArray = (typeof STATE_ARRAYS)[number];
+
+export const ARRAYS_OF: Readonly<Record<Take["what"], readonly StateArray[]>> = {
+  trained: ["parameters", "m", "v"],
+  agreed: ["anchor", "momentum"],
+  unsaid: ["terms", "sums"],
+  embedding: ["parameters"],
+};
+
 /** A worker with the state of a stage in its memory. `leads`: of its site's lead replica, which alone has all of it. */
 export interface Holder extends Holding {
   readonly site: string;

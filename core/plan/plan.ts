@@ -53,9 +53,8 @@ export function positionOf(plan: Plan, worker: string): Position | undefined {
 
 /** The first replica of each site, in plan order: their stages lead their site's share of the wide exchange. */
 export function leadReplicas(plan: Plan): Replica[] {
-  return plan.replicas.filter(
-    (replica, i) => plan.replicas.findIndex(({ site }) => site === replica.site) === i,
-  );
+  const led = new Set<string>();
+  return plan.replicas.filter(({ site }) => !led.has(site) && led.add(site));
 }
 
 /**

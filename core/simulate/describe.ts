@@ -17,8 +17,7 @@ const WORDS: Readonly<Record<Purpose, string>> = {
 const HELP: Readonly<Record<Exclude<Purpose, "computing">, string>> = {
   exchanging: "exchanges between sites: strategy rounds, fewer bits or faster lines would help",
   saving: "saving checkpoints over the sites' lines: a larger checkpointEvery or faster lines would help",
-  moving:
-    "moving states over the sites' lines when plans change: workers that stay longer, or faster lines, would help",
+  moving: "moving states when plans change: workers that stay longer, or faster lines, would help",
   waiting: "waiting: more workers, or such as stay longer, would help",
   redone: "doing steps again: a smaller checkpointEvery, or workers that stay longer, would help",
 };
@@ -53,7 +52,8 @@ export function describeSimulation(simulation: Simulation): string[] {
     `workers: ${formatCount(simulation.workersThere)} of ${formatCount(simulation.workers)} there on average; ${formatCount(simulation.arrivals)} came, ${formatCount(simulation.departures)} left, ${formatCount(simulation.lost)} of them out of the plan`,
     `plans: ${formatCount(plans.full)} made, ${formatCount(plans.mended)} mended; checkpoints: ${formatCount(simulation.checkpoints)}; steps done again: ${formatCount(simulation.stepsRedone)}${stepsLeftOut > 0 ? `, left out by sites: ${formatCount(stepsLeftOut)}` : ""}`,
     ...bytesLines("sent between sites", simulation.wideBytes),
-    ...bytesLines("states between sites and server", simulation.stateBytes),
+    ...bytesLines("states sent between sites", simulation.movedBytes),
+    ...bytesLines("states between sites and server", simulation.serverBytes),
   ];
   if (gaveUp !== null) {
     lines.push(

@@ -1,4 +1,5 @@
-// What a run's time went into and what came of it. What was done since the latest checkpoint may be lost yet.
+// What a run's time went into and what came of it. A step under way may be given up, and what was done since the latest
+// checkpoint may be lost yet.
 import type { Clock } from "./clock.ts";
 
 /** `computing` is a step but for its exchange; `moving` the way from one plan to another; `waiting` for workers or sites. */
@@ -21,37 +22,47 @@ const emptyPage = (): Page => ({
 export class Ledger {
   readonly #clock: Clock;
   readonly #kept = emptyPage();
+  /** Of steps since the latest checkpoint; and since the latest step. */
   #since = emptyPage();
+  #underWay = emptyPage();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
   spend(purpose: Purpose, seconds: number): void {
-    this.#since.seconds[purpose] += seconds;
+    this.#underWay.seconds[purpose] += seconds;
   }
 
+  /** A step is committed. */
   train(tokens: number): void {
     const hour = Math.floor(this.#clock.now / HOUR);
-    this.#since.tokens.set(hour, (this.#since.tokens.get(hour) ?? 0) + tokens);
+    this.#underWay.tokens.set(hour, tokens);
+    this.#commit();
   }
 
   /** A checkpoint is saved: nothing done so far can be lost any more. */
   keep(): void {
-    for (const purpose of PURPOSES) this.#kept.seconds[purpose] += this.#since.seconds[purpose];
-    for (const [hour, tokens] of this.#since.tokens) {
-      this.#kept.tokens.set(hour, (this.#kept.tokens.get(hour) ?? 0) + tokens);
-    }
+    this.#commit();
+    turnOver(this.#since, this.#kept);
     this.#since = emptyPage();
+  }
+
+  /** The step under way is to be done again. */
+  giveUp(): void {
+    redo(this.#underWay);
+    this.#commit();
   }
 
   /** Back to the latest checkpoint: the steps since are to be done again. */
   lose(): void {
-    const { seconds, tokens } = this.#since;
-    seconds.redone += seconds.computing + seconds.exchanging;
-    seconds.computing = 0;
-    seconds.exchanging = 0;
-    tokens.clear();
+    this.giveUp();
+    redo(this.#since);
+  }
+
+  #commit(): void {
+    turnOver(this.#underWay, this.#since);
+    this.#underWay = emptyPage();
   }
 
   /** At the end: what was done since the latest checkpoint counts. */
@@ -59,6 +70,19 @@ export class Ledger {
     this.keep();
     return this.#kept;
   }
+}
+
+function turnOver(from: Page, to: Page): void {
+  for (const purpose of PURPOSES) to.seconds[purpose] += from.seconds[purpose];
+  for (const [hour, tokens] of from.tokens) to.tokens.set(hour, (to.tokens.get(hour) ?? 0) + tokens);
+}
+
+/** What was spent on steps has come to nothing. */
+function redo({ seconds, tokens }: Page): void {
+  seconds.redone += seconds.computing + seconds.exchanging;
+  seconds.computing = 0;
+  seconds.exchanging = 0;
+  tokens.clear();
 }
 
 /** Sees to it that all time of someone's goes into the ledger, for the purpose that it last turned to. */

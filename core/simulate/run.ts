@@ -1,12 +1,17 @@
 // The life of a simulated run, as in server/run.ts: a generation of the workers there are, from step to step and from
-// checkpoint to checkpoint; another one when a worker is lost or newcomers are worth it.
-// Not here: who is there (churn.ts), how sites go through steps (course.ts), what came of it (result.ts).
+// checkpoint to checkpoint; another one when a worker is lost or newcomers are worth it, from the states that workers
+// keep or else from the latest checkpoint.
+// Not here: who is there (churn.ts), how sites go through steps (course.ts), what came of it (simulate.ts).
 import type { RunConfig } from "../model/config.ts";
-import { loadOf, transferSeconds } from "../plan/cost.ts";
+import { loadOf } from "../plan/cost.ts";
+import { KeptStates } from "../plan/kept-states.ts";
+import { moveTraffic } from "../plan/move-traffic.ts";
+import { replicasAreAlike, type Moves } from "../plan/moves.ts";
 import type { SiteWorkers } from "../plan/partition.ts";
 import type { Plan } from "../plan/plan.ts";
 import { MOST_FRUITLESS } from "../plan/replanning.ts";
 import { shardsNeeded, shardSizes, type ShardSize } from "../plan/states.ts";
+import { addTo } from "../sums.ts";
 import type { Clock } from "./clock.ts";
 import type { Course } from "./course.ts";
 import { Watch, type Ledger } from "./ledger.ts";
@@ -14,6 +19,7 @@ import type { Lines } from "./lines.ts";
 import type { SimulatedPlanning } from "./planning.ts";
 import { RoundsCourse } from "./rounds-course.ts";
 import type { SiteSteps } from "./site-steps.ts";
+import type { StateTransfers } from "./state-transfers.ts";
 import { SyncCourse } from "./sync-course.ts";
 
 export interface RunParts {
@@ -23,6 +29,8 @@ export interface RunParts {
   readonly lines: Lines;
   readonly planning: SimulatedPlanning;
   readonly siteSteps: SiteSteps;
+  readonly transfers: StateTransfers;
+  readonly siteOf: (worker: string) => string;
   /** Workers that are there. */
   readonly sites: () => SiteWorkers;
 }
@@ -40,8 +48,11 @@ export class SimulatedRun {
   readonly #watch: Watch;
   #generation = 0;
   #plan: Plan | null = null;
-  #placed: ReadonlySet<string> = new Set();
+  /** Those of the plan; and until all of them are prepared, those who keep the state that they go on from. */
+  #needed: ReadonlySet<string> = new Set();
+  /** Once all are prepared. */
   #course: Course | null = null;
+  #handover: KeptStates | null = null;
   #checkpoint: Checkpoint | null = null;
   #wantsAnother = false;
   #isThinkingLater = false;
@@ -53,11 +64,8 @@ export class SimulatedRun {
   checkpoints = 0;
   /** Seconds after which a run of today gives up. */
   gaveUp: number | null = null;
-  /** Bytes that sites sent each other, and that went between them and the server, by site. */
+  /** Bytes that sites sent each other in exchanges. */
   readonly wideBytes = new Map<string, number>();
-  readonly stateBytes = new Map<string, number>();
-  /** When a site's line has carried what it was given of states. What was begun for a plan that is no more goes on. */
-  readonly #busyUntil = new Map<string, number>();
 
   constructor(parts: RunParts) {
     this.#parts = parts;
@@ -77,15 +85,37 @@ export class SimulatedRun {
 
   /** A worker has gone. */
   lose(worker: string): void {
-    if (!this.#placed.has(worker)) return;
+    this.#handover?.lose(worker);
+    if (!this.#needed.has(worker)) return;
     this.lost++;
     if (++this.#fruitless === MOST_FRUITLESS) this.gaveUp ??= this.#parts.clock.now;
     this.#course?.end();
+    if (this.#isKept(worker)) this.#parts.ledger.giveUp();
+    else this.#rewind();
+    this.#form();
+  }
+
+  /** Whether the others keep all that the run goes on from. What could not be moved twice is given up. */
+  #isKept(lost: string): boolean {
+    if (this.#course) {
+      if (!replicasAreAlike(this.#parts.config)) return false;
+      this.#handover = this.#handoverOf(this.#plan!);
+      this.#handover.lose(lost);
+    } else if (this.#fruitless > 1) return false;
+    return this.#handover?.isWhole ?? false;
+  }
+
+  #handoverOf(plan: Plan): KeptStates {
+    return new KeptStates(this.#parts.config, plan);
+  }
+
+  /** Back to the latest checkpoint. */
+  #rewind(): void {
+    this.#handover = null;
     this.#parts.ledger.lose();
     const step = this.#checkpoint?.step ?? 0;
     this.stepsRedone += this.step - step;
     this.step = step;
-    this.#form();
   }
 
   end(): void {
@@ -113,10 +143,15 @@ export class SimulatedRun {
     this.#watch.turnTo("waiting");
     const plan = planning.plan(clock.now, sites(), this.#plan);
     this.#plan = plan;
-    this.#placed = new Set(plan?.replicas.flatMap(({ stages }) => stages.map(({ worker }) => worker)) ?? []);
+    this.#needed = new Set();
     if (!plan) return;
+    const moves = this.#handover?.movesTo(plan) ?? null;
+    if (this.#handover && !moves) this.#rewind();
+    this.#needed = new Set([...workersOf(plan), ...(this.#handover?.keepers ?? [])]);
     this.#watch.turnTo("moving");
-    this.#at(this.#loadedAt(plan), () => {
+    this.#at(this.#preparedAt(plan, moves), () => {
+      this.#handover = null;
+      this.#needed = new Set(workersOf(plan));
       this.#course = this.#courseOf(plan);
       this.#train();
     });
@@ -165,20 +200,20 @@ export class SimulatedRun {
     this.#watch.turnTo(null);
     const until = Math.min(steps, ...[validEvery, sampleEvery, checkpointEvery].map(next));
     this.#course!.advance(this.step, until, () => {
-      const isDue = this.step % checkpointEvery === 0 || this.isDone || this.#wantsAnother;
+      const isDue = this.step % checkpointEvery === 0 || this.isDone;
       if (isDue && this.#checkpoint?.step !== this.step) this.#course!.settle(() => this.#save());
       else this.#goOn();
     });
   }
 
   #save(): void {
-    const { config, ledger } = this.#parts;
-    this.#watch.turnTo(this.#wantsAnother ? "moving" : "saving");
+    const { config, ledger, transfers } = this.#parts;
+    this.#watch.turnTo("saving");
     const shards = shardSizes(config, this.#plan!);
     const bySite = new Map<string, number>();
     for (const { site, bytes } of shards) addTo(bySite, site, bytes);
     const { step } = this;
-    this.#at(this.#movedAt(bySite), () => {
+    this.#at(transfers.withServer(bySite), () => {
       this.#watch.turnTo(null);
       this.#checkpoint = { step, shards, kept: new Map() };
       this.checkpoints++;
@@ -189,14 +224,21 @@ export class SimulatedRun {
 
   #goOn(): void {
     if (this.isDone) this.#parts.clock.stop();
-    else if (this.#wantsAnother) this.#form();
+    else if (this.#wantsAnother) this.#course!.settle(() => this.#moveOn());
     else this.#train();
   }
 
-  /** When all of the plan's workers have what they go on from. */
-  #loadedAt(plan: Plan): number {
-    const { config } = this.#parts;
-    const bySite = new Map(plan.replicas.map(({ site }) => [site, 0]));
+  /** To another plan, from the states that workers keep. */
+  #moveOn(): void {
+    this.#handover = this.#handoverOf(this.#plan!);
+    this.#form();
+  }
+
+  /** When all of the plan's workers have what they go on from: from each other, or from the latest checkpoint. */
+  #preparedAt(plan: Plan, moves: Moves | null): number {
+    const { config, transfers, siteOf } = this.#parts;
+    if (moves) return transfers.amongWorkers(moveTraffic(moves, siteOf));
+    const bySite = new Map<string, number>();
     if (this.#checkpoint) {
       const { shards, kept } = this.#checkpoint;
       for (const replica of plan.replicas) {
@@ -210,24 +252,9 @@ export class SimulatedRun {
         }
       }
     }
-    return this.#movedAt(bySite);
-  }
-
-  /** When the sites' lines have carried so many bytes to the server, or from it. */
-  #movedAt(bySite: ReadonlyMap<string, number>): number {
-    const { clock, lines } = this.#parts;
-    const ends = [...bySite].map(([site, bytes]) => {
-      const start = Math.max(clock.now, this.#busyUntil.get(site) ?? 0);
-      if (bytes === 0) return start;
-      const end = lines.endOf([site], start, ([line]) => transferSeconds(line!, bytes));
-      addTo(this.stateBytes, site, bytes);
-      this.#busyUntil.set(site, end);
-      return end;
-    });
-    return Math.max(...ends);
+    return transfers.withServer(bySite);
   }
 }
 
-function addTo(sums: Map<string, number>, key: string, value: number): void {
-  sums.set(key, (sums.get(key) ?? 0) + value);
-}
+const workersOf = ({ replicas }: Plan): string[] =>
+  replicas.flatMap(({ stages }) => stages.map(({ worker }) => worker));

@@ -16,6 +16,7 @@ import { TimeMean } from "./mean.ts";
 import { SimulatedPlanning } from "./planning.ts";
 import { SimulatedRun } from "./run.ts";
 import { SiteSteps } from "./site-steps.ts";
+import { StateTransfers } from "./state-transfers.ts";
 
 export interface SimulationOptions {
   readonly hours: number;
@@ -52,9 +53,10 @@ export interface Simulation {
   readonly stepsLeftOut: number;
   /** Seconds after which a run of today gives up: too many losses in a row without a step. Null when it does not. */
   readonly gaveUp: number | null;
-  /** Sent by sites to each other; and states on their way between a site and the server. */
+  /** Sent by sites to each other in exchanges; of states; and states between a site and the server. */
   readonly wideBytes: Readonly<Record<string, number>>;
-  readonly stateBytes: Readonly<Record<string, number>>;
+  readonly movedBytes: Readonly<Record<string, number>>;
+  readonly serverBytes: Readonly<Record<string, number>>;
   readonly hours: readonly SimulatedHour[];
 }
 
@@ -104,13 +106,18 @@ export function simulate(
     first.reduce((sum, worker) => sum + alone.get(worker)!, 0),
   );
   const planning = new SimulatedPlanning(config, measured);
+  const lines = new Lines({ seed, wideLinks: measured.wideLinks, variations: variationsOf(cluster) });
+  const transfers = new StateTransfers({ clock, lines, siteLinks: measured.siteLinks });
+  const siteOf = new Map([...sites].flatMap(([site, workers]) => workers.map((worker) => [worker, site])));
   const run = new SimulatedRun({
     config,
     clock,
     ledger,
-    lines: new Lines({ seed, wideLinks: measured.wideLinks, variations: variationsOf(cluster) }),
+    lines,
     planning,
     siteSteps: new SiteSteps(config, measured),
+    transfers,
+    siteOf: (worker) => siteOf.get(worker)!,
     sites: () => churn.sites(),
   });
   run.start();
@@ -143,7 +150,8 @@ export function simulate(
     stepsLeftOut: run.stepsLeftOut,
     gaveUp: run.gaveUp,
     wideBytes: Object.fromEntries(run.wideBytes),
-    stateBytes: Object.fromEntries(run.stateBytes),
+    movedBytes: Object.fromEntries(transfers.movedBytes),
+    serverBytes: Object.fromEntries(transfers.serverBytes),
     hours: byHour,
   };
 }

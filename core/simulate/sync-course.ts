@@ -32,6 +32,7 @@ export class SyncCourse implements Course {
         (wide) => oneExchangeSeconds(strategy, wide, values!),
       );
       this.#at(end, () => {
+        this.#watch.turnTo(null);
         const shares = sites.map(({ share }) => share);
         this.#parts.onExchange(exchangeBytes(strategy, values!, shares, false));
         this.#parts.onStep(

@@ -9,6 +9,7 @@ import {
   stageRange,
 } from "../../core/model/parameters.ts";
 import { holdersOf, movesTo, replicasAreAlike, type Take } from "../../core/plan/moves.ts";
+import { moveTraffic } from "../../core/plan/move-traffic.ts";
 import { makePlan } from "../../core/plan/partition.ts";
 import { leadReplicas, linksOf, type Plan } from "../../core/plan/plan.ts";
 import { roundsStrategy, tinyConfig } from "../fixtures/configs.ts";
@@ -159,6 +160,57 @@ describe("movesTo", () => {
           const others = taken.filter(({ from }) => from !== worker);
           expect(others.every(({ what }) => what === "embedding")).toBe(true);
         }
+      }),
+    );
+  });
+});
+
+describe("moveTraffic", () => {
+  const siteOf = (worker: string) => worker.split("-")[0]!;
+
+  test("counts what is taken from others, on the busiest worker of a site and on sites' lines", () => {
+    const takes = new Map<string, Take[]>([
+      [
+        "a-1",
+        [
+          { what: "trained", from: "a-1", start: 0, end: 100 },
+          { what: "trained", from: "a-2", start: 100, end: 110 },
+        ],
+      ],
+      ["a-3", [{ what: "embedding", from: "a-2", start: 0, end: 5 }]],
+      [
+        "b-1",
+        [
+          { what: "agreed", from: "a-2", start: 0, end: 7 },
+          { what: "unsaid", from: "b-2", start: 0, end: 3 },
+        ],
+      ],
+    ]);
+    const { busiest, sent, taken } = moveTraffic({ takes }, siteOf);
+    // a-2 gives a-1 three arrays of ten values, a-3 one of five.
+    expect([...busiest]).toEqual([
+      ["a", 4 * 35],
+      ["b", 4 * 2 * 3],
+    ]);
+    expect([...sent]).toEqual([["a", 4 * 2 * 7]]);
+    expect([...taken]).toEqual([["b", 4 * 2 * 7]]);
+  });
+
+  test("what sites send others take; a plan that stays the same moves nothing", () => {
+    fc.assert(
+      fc.property(changes, (change) => {
+        const { config, old, plan } = plansOf(change);
+        const holders = holdersOf(config, old);
+        const { sent, taken } = moveTraffic(movesTo(config, plan, holders)!, siteOf);
+        const total = (bytes: ReadonlyMap<string, number>) => [...bytes.values()].reduce((a, b) => a + b, 0);
+        expect(total(sent)).toBe(total(taken));
+        const holding = new Set(holders.map(({ site }) => site));
+        for (const site of sent.keys()) expect(holding).toContain(site);
+        const same = moveTraffic(movesTo(config, old, holders)!, siteOf);
+        // But the tied embedding's copies, which are nobody's own.
+        if (!config.model.tied)
+          expect(same).toEqual({ busiest: new Map(), sent: new Map(), taken: new Map() });
+        else expect(same.sent.size).toBe(0);
       }),
     );
   });

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Churn } from "../../core/simulate/churn.ts";
 import { Clock } from "../../core/simulate/clock.ts";
-import { Ledger, PURPOSES, Watch } from "../../core/simulate/ledger.ts";
+import { Ledger, PURPOSES, Watch, type Purpose } from "../../core/simulate/ledger.ts";
 import { Lines } from "../../core/simulate/lines.ts";
 import { TimeMean } from "../../core/simulate/mean.ts";
 import { Queue } from "../../core/simulate/queue.ts";
@@ -141,35 +141,42 @@ test("workers are there for the share of time that they stay, and each does the 
   expect(log.filter((line) => line.startsWith("w-17 "))).toEqual(alone);
 });
 
-test("all time goes into the ledger, and a loss only moves what was done since the latest checkpoint", () => {
+test("all time goes into the ledger; a loss takes back steps since the latest checkpoint, giving up only the one under way", () => {
   const turn = fc.record({
     seconds: fc.integer({ min: 0, max: 5000 }),
     to: fc.constantFrom(...PURPOSES.filter((purpose) => purpose !== "redone")),
     tokens: fc.integer({ min: 0, max: 9 }),
-    what: fc.constantFrom("keep", "lose", "go on", "go on"),
+    what: fc.constantFrom("commit", "commit", "keep", "give up", "lose", "go on"),
   });
   fc.assert(
     fc.property(fc.array(turn), (turns) => {
       const clock = new Clock();
       const ledger = new Ledger(clock);
       const watch = new Watch(clock, ledger, 1);
-      watch.turnTo("waiting");
+      let purpose: Purpose = "waiting";
+      watch.turnTo(purpose);
       let [kept, since] = [0, 0];
+      let [stepsSince, underWay, redone] = [0, 0, 0];
       for (const { seconds, to, tokens, what } of turns) {
         clock.run(clock.now + seconds, () => {});
         watch.turnTo(to);
-        ledger.train(tokens);
-        since += tokens;
-        if (what === "keep") [kept, since] = [kept + since, 0];
-        if (what === "lose") since = 0;
+        if (purpose === "computing" || purpose === "exchanging") underWay += seconds;
+        purpose = to;
+        if (what === "commit") ledger.train(tokens);
+        if (what === "commit") [since, stepsSince, underWay] = [since + tokens, stepsSince + underWay, 0];
         if (what === "keep") ledger.keep();
+        if (what === "keep") [kept, since, stepsSince, underWay] = [kept + since, 0, 0, 0];
+        if (what === "give up") ledger.giveUp();
+        if (what === "give up") [redone, underWay] = [redone + underWay, 0];
         if (what === "lose") ledger.lose();
+        if (what === "lose")
+          [redone, since, stepsSince, underWay] = [redone + stepsSince + underWay, 0, 0, 0];
       }
       watch.turnTo(null);
       const page = ledger.close();
       expect(Object.values(page.seconds).reduce((sum, one) => sum + one, 0)).toBe(clock.now);
       expect([...page.tokens.values()].reduce((sum, one) => sum + one, 0)).toBe(kept + since);
-      if (!turns.some(({ what }) => what === "lose")) expect(page.seconds.redone).toBe(0);
+      expect(page.seconds.redone).toBe(redone);
     }),
   );
 });

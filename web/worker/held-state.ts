@@ -1,24 +1,13 @@
 // The state of a stage in this worker's memory between two generations: kept from the end of one until the next has
 // begun, for this worker itself and for others that take the stage over, or a part of it.
 // Not here: who takes what from whom (core/plan/moves.ts), taking it (take-state.ts).
-import type { Take } from "../../core/plan/moves.ts";
+import { STATE_ARRAYS, type StateArray } from "../../core/plan/moves.ts";
 import { encodeFrame, type Frame } from "../../core/protocol/frame.ts";
 import type { Segment } from "../../core/model/parameters.ts";
 import type { StageState } from "../engine/stage.ts";
 import type { StoredStage } from "./stage-state.ts";
 
-/** Every array of a state, with a value for each of the stage's. An array's place here is its number in frames. */
-export const STATE_ARRAYS = ["parameters", "m", "v", "anchor", "momentum", "terms", "sums"] as const;
-export type StateArray = (typeof STATE_ARRAYS)[number];
-
-export const ARRAYS_OF: Readonly<Record<Take["what"], readonly StateArray[]>> = {
-  trained: ["parameters", "m", "v"],
-  agreed: ["anchor", "momentum"],
-  unsaid: ["terms", "sums"],
-  embedding: ["parameters"],
-};
-
-/** Of these, what the GPU holds. */
+/** What the GPU holds. */
 const ON_GPU: readonly StageState[] = ["parameters", "m", "v"];
 
 /** And what stands beside it. */

@@ -4,9 +4,9 @@
 // Not here: who takes what from whom (core/plan/moves.ts), what is kept and given (held-state.ts).
 import { EMBEDDING, parameterSpace } from "../../core/model/parameters.ts";
 import type { ModelConfig } from "../../core/model/config.ts";
-import type { Take } from "../../core/plan/moves.ts";
+import { ARRAYS_OF, STATE_ARRAYS, type StateArray, type Take } from "../../core/plan/moves.ts";
 import type { Channel } from "./channel.ts";
-import { ARRAYS_OF, arraysBeside, STATE_ARRAYS, type HeldState, type StateArray } from "./held-state.ts";
+import { arraysBeside, type HeldState } from "./held-state.ts";
 import type { StoredStage } from "./stage-state.ts";
 
 /** Values of a piece: 1 MiB. */

@@ -13,7 +13,7 @@ import type { StoredStage } from "./stage-state.ts";
 const PIECE = 256 * 1024;
 /** Pieces asked for ahead of those that have come: they keep a long line busy. */
 const AHEAD = 4;
-/** For a piece, behind as many others on a line of 1 Mbit/s. */
+/** With a worker of which a piece is due and none comes: others may be drawing on its line. */
 const PATIENCE_MS = 60_000;
 
 export interface TakeParts {
@@ -45,11 +45,12 @@ export async function takeState(
   // A copy of the tied embedding is written whole.
   const borrowed = { offset, values: new Float32Array(borrows ? size : 0) };
   const pieces = takes.flatMap((take) => piecesOf(stored, take, borrowed)).values();
+  const heard = new Map<string, number>();
   let failed = false;
   const work = async () => {
     for (const piece of pieces) {
       const { from, array, start, count, write } = piece;
-      const values = from === self ? held?.part(array, start, count) : await request(piece, parts);
+      const values = from === self ? held?.part(array, start, count) : await request(piece, parts, heard);
       // The stage is given up: it must not be written any more.
       if (failed) return;
       if (values?.length !== count) throw new Error(`worker ${from} does not keep the state it was to give`);
@@ -65,21 +66,28 @@ export async function takeState(
   if (borrows) stored.stage.writeEmbedding(borrowed.values);
 }
 
+/** @param heard when the last piece came, by worker */
 async function request(
   { from, array, start, count }: Piece,
   { channel, step }: TakeParts,
+  heard: Map<string, number>,
 ): Promise<Float32Array> {
   const place = { step, microbatch: STATE_ARRAYS.indexOf(array), segment: start };
   channel.send(from, "wanted", place, new Uint32Array(), { shape: [count] });
   let timer: ReturnType<typeof setTimeout> | undefined;
+  const asked = performance.now();
   const silence = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new Error(`worker ${from} gave no state for ${PATIENCE_MS / 1000} s`)),
-      PATIENCE_MS,
-    );
+    const wait = () => {
+      const left = Math.max(asked, heard.get(from) ?? 0) + PATIENCE_MS - performance.now();
+      if (left > 0) timer = setTimeout(wait, left);
+      else reject(new Error(`worker ${from} gave no state for ${PATIENCE_MS / 1000} s`));
+    };
+    wait();
   });
   try {
-    return await Promise.race([channel.receive(from, "state", place), silence]);
+    const values = await Promise.race([channel.receive(from, "state", place), silence]);
+    heard.set(from, performance.now());
+    return values;
   } finally {
     clearTimeout(timer);
   }

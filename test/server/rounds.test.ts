@@ -12,7 +12,7 @@ import type { CommittedStep } from "../../server/strategy/strategy.ts";
 import { roundsStrategy, tinyConfig } from "../fixtures/configs.ts";
 import { fakeWorker, type FakeWorker } from "./fake-workers.ts";
 
-beforeEach(() => void vi.useFakeTimers({ toFake: ["performance", "setTimeout"] }));
+beforeEach(() => void vi.useFakeTimers({ toFake: ["performance", "setTimeout", "setImmediate"] }));
 afterEach(() => void vi.useRealTimers());
 
 /** One worker a site, whose steps take as long as said. */

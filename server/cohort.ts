@@ -13,6 +13,11 @@ export class WorkerLost extends Error {
   override name = "WorkerLost";
 }
 
+/** The worker left of itself: nothing says that it will happen again. */
+export class WorkerGone extends WorkerLost {
+  override name = "WorkerGone";
+}
+
 /** The run cannot go on, whoever takes part. */
 export class RunImpossible extends Error {
   override name = "RunImpossible";

@@ -6,7 +6,7 @@
 import type { RunConfig } from "../core/model/config.ts";
 import { describePlanned } from "../core/plan/describe-prediction.ts";
 import { PlanImpossible } from "../core/plan/plan-impossible.ts";
-import { MOST_FRUITLESS, type Occasion } from "../core/plan/replanning.ts";
+import type { Occasion } from "../core/plan/replanning.ts";
 import { replicasAreAlike, type Moves } from "../core/plan/moves.ts";
 import { linksOf, positionOf, type Plan, type PlannedLink } from "../core/plan/plan.ts";
 import {
@@ -19,7 +19,7 @@ import type { RunEvent, RunStatus } from "../core/protocol/events.ts";
 import { firstOrder, type Beginning } from "./assignments.ts";
 import { sample, SAMPLE_TOKENS, save, validate } from "./between-steps.ts";
 import type { Checkpoint, Checkpoints } from "./checkpoints.ts";
-import { Cohort, DoesNotFit, RunImpossible, WorkerLost } from "./cohort.ts";
+import { Cohort, DoesNotFit, RunImpossible, WorkerGone, WorkerLost } from "./cohort.ts";
 import type { WorkerPort } from "./coordinator-port.ts";
 import type { Corpus } from "./corpus.ts";
 import { Handover, type RoundsTokens } from "./handover.ts";
@@ -28,6 +28,12 @@ import { Tally } from "./tally.ts";
 import { RoundsStrategy } from "./strategy/rounds.ts";
 import type { CommittedStep, Strategy } from "./strategy/strategy.ts";
 import { syncStrategy } from "./strategy/sync.ts";
+
+/**
+ * Generations without a committed step, each ended by a failure, after which a run gives up: what ended them will end the
+ * next as well.
+ */
+const MOST_FRUITLESS = 3;
 
 export interface Crew extends Candidates {
   readonly ports: ReadonlyMap<string, WorkerPort>;
@@ -98,7 +104,7 @@ export class Run {
           const another =
             error instanceof WorkerLost || (error instanceof DoesNotFit && this.#fitsOtherwise(error.worker));
           if (!another) throw error;
-          if (++this.#fruitless === MOST_FRUITLESS) {
+          if (!(error instanceof WorkerGone) && ++this.#fruitless === MOST_FRUITLESS) {
             throw new RunImpossible(
               `${MOST_FRUITLESS} generations in a row came to no step; the last: ${error.message}`,
             );
@@ -177,7 +183,7 @@ export class Run {
     this.#handover?.lose(worker);
     if (!this.takesPart(worker) || this.#cohort!.letGo(worker)) return;
     this.tally.workersLost++;
-    this.#cohort!.lose(worker, new WorkerLost(`worker ${worker} ${reason}`));
+    this.#cohort!.lose(worker, new WorkerGone(`worker ${worker} ${reason}`));
   }
 
   async #runGeneration(): Promise<void> {
@@ -191,7 +197,7 @@ export class Run {
     const handover = this.#handover;
     const moves = handover?.movesTo(plan) ?? null;
     if (handover && !moves) {
-      throw new WorkerLost("a worker left that alone kept a part of the model's state");
+      throw new WorkerGone("a worker left that alone kept a part of the model's state");
     }
     // Who took part before and does not now stays until its state is not needed any more.
     const before = handover ? this.#cohort! : null;

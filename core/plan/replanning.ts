@@ -10,9 +10,6 @@ export type Occasion = "members" | "speeds";
 /** A new plan's step may take this share of the present one's. Speeds vary by themselves; members seldom do. */
 const WORTH_IT: Readonly<Record<Occasion, number>> = { members: 0.97, speeds: 0.75 };
 
-/** Generations without a committed step after which a run gives up: what ended them will end the next as well. */
-export const MOST_FRUITLESS = 3;
-
 /** Whether to go on with `next`, by what it was made of. Without a speed, whenever members came or went. */
 export function isWorthAPause(current: Plan, next: Planned, occasion: Occasion): boolean {
   if (JSON.stringify(next.plan.replicas) === JSON.stringify(current.replicas)) return false;

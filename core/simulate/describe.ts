@@ -35,7 +35,7 @@ export function boundsOf({ time, prediction }: Simulation): string[] {
 
 export function describeSimulation(simulation: Simulation): string[] {
   const { seconds, done, steps, tokens, tokensPerSecond, prediction, upperBound, time, plans } = simulation;
-  const { gaveUp, stepsLeftOut } = simulation;
+  const { stepsLeftOut } = simulation;
   const lines = [
     `${formatDuration(seconds)}${done ? ", then the run was done" : ""}: ${formatCount(steps)} steps, ${formatCount(tokens)} tokens, ${formatCount(tokensPerSecond)} tokens/s`,
     ...(prediction
@@ -55,11 +55,6 @@ export function describeSimulation(simulation: Simulation): string[] {
     ...bytesLines("states sent between sites", simulation.movedBytes),
     ...bytesLines("states between sites and server", simulation.serverBytes),
   ];
-  if (gaveUp !== null) {
-    lines.push(
-      `a run of today gives up after ${formatDuration(gaveUp)}: it loses workers too often to come to a step; here it goes on`,
-    );
-  }
   return [...lines, "", "tokens/s by the hour:", ...hoursText(simulation)];
 }
 

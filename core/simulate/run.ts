@@ -9,7 +9,6 @@ import { moveTraffic } from "../plan/move-traffic.ts";
 import { replicasAreAlike, type Moves } from "../plan/moves.ts";
 import type { SiteWorkers } from "../plan/partition.ts";
 import type { Plan } from "../plan/plan.ts";
-import { MOST_FRUITLESS } from "../plan/replanning.ts";
 import { shardsNeeded, shardSizes, type ShardSize } from "../plan/states.ts";
 import { addTo } from "../sums.ts";
 import type { Clock } from "./clock.ts";
@@ -56,14 +55,11 @@ export class SimulatedRun {
   #checkpoint: Checkpoint | null = null;
   #wantsAnother = false;
   #isThinkingLater = false;
-  #fruitless = 0;
   step = 0;
   stepsRedone = 0;
   stepsLeftOut = 0;
   lost = 0;
   checkpoints = 0;
-  /** Seconds after which a run of today gives up. */
-  gaveUp: number | null = null;
   /** Bytes that sites sent each other in exchanges. */
   readonly wideBytes = new Map<string, number>();
 
@@ -88,20 +84,19 @@ export class SimulatedRun {
     this.#handover?.lose(worker);
     if (!this.#needed.has(worker)) return;
     this.lost++;
-    if (++this.#fruitless === MOST_FRUITLESS) this.gaveUp ??= this.#parts.clock.now;
     this.#course?.end();
     if (this.#isKept(worker)) this.#parts.ledger.giveUp();
     else this.#rewind();
     this.#form();
   }
 
-  /** Whether the others keep all that the run goes on from. What could not be moved twice is given up. */
+  /** Whether the others keep all that the run goes on from. */
   #isKept(lost: string): boolean {
     if (this.#course) {
       if (!replicasAreAlike(this.#parts.config)) return false;
       this.#handover = this.#handoverOf(this.#plan!);
       this.#handover.lose(lost);
-    } else if (this.#fruitless > 1) return false;
+    }
     return this.#handover?.isWhole ?? false;
   }
 
@@ -182,7 +177,6 @@ export class SimulatedRun {
       exchanged: this.#exchanged,
       onStep: (step: number, tokens: number) => {
         this.step = step;
-        this.#fruitless = 0;
         ledger.train(tokens);
       },
       onLeftOut: (steps: number) => (this.stepsLeftOut += steps),

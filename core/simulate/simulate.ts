@@ -51,8 +51,6 @@ export interface Simulation {
   readonly stepsRedone: number;
   /** In strategy `rounds`, by slow sites: counted by the site. */
   readonly stepsLeftOut: number;
-  /** Seconds after which a run of today gives up: too many losses in a row without a step. Null when it does not. */
-  readonly gaveUp: number | null;
   /** Sent by sites to each other in exchanges; of states; and states between a site and the server. */
   readonly wideBytes: Readonly<Record<string, number>>;
   readonly movedBytes: Readonly<Record<string, number>>;
@@ -148,7 +146,6 @@ export function simulate(
     checkpoints: run.checkpoints,
     stepsRedone: run.stepsRedone,
     stepsLeftOut: run.stepsLeftOut,
-    gaveUp: run.gaveUp,
     wideBytes: Object.fromEntries(run.wideBytes),
     movedBytes: Object.fromEntries(transfers.movedBytes),
     serverBytes: Object.fromEntries(transfers.serverBytes),

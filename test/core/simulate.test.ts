@@ -290,14 +290,13 @@ describe("what is lost", () => {
     expect(shares[1]!.useful).toBeGreaterThan(shares[2]!.useful);
   });
 
-  test("time goes into states where lines are slow, and a run of today may give up", () => {
+  test("time goes into states where lines are slow", () => {
     const kind = { count: 4, gflops: SLOW, stays: 0.5, away: 0.1 };
     const fast = hoursOf([site([kind], 100)], endless({ checkpointEvery: 1 }));
     const slow = hoursOf([site([kind], 0.005)], endless({ checkpointEvery: 1 }));
     const states = ({ time }: Simulation) => time.moving + time.saving;
     expect(states(fast)).toBeLessThan(0.01);
     expect(states(slow)).toBeGreaterThan(0.5);
-    expect(slow.gaveUp).toBeGreaterThan(0);
     expect(boundsOf(slow)[0]).toMatch(/states|checkpoints/);
   });
 

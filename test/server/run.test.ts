@@ -189,6 +189,29 @@ describe("trouble", () => {
     expect(states("a-1")).toMatchObject([{ kind: "seed" }, { kind: "checkpoint", step: 2, optimizer: true }]);
   });
 
+  test("workers that leave one after the other before a step can be done are no reason to give up, nor to go back", async () => {
+    const run = makeRun({ checkpointEvery: 2, batch: 8, microbatch: 1, stages: 1 });
+    const ids = ["a-1", "b-1", "c-1", "d-1", "e-1", "f-1"];
+    const leave = (gone: string) => {
+      workers.delete(gone);
+      run.lose(gone, "closed its page");
+    };
+    addWorkers(run, ids, (order, answer) => {
+      if (order.type === "step" && order.step === 4 && order.generation === 1 && workers.has("f-1")) {
+        leave("f-1");
+      } else if (order.type === "assign" && order.generation > 1) {
+        const last = [...workers.keys()].at(-1)!;
+        if (last !== "a-1") leave(last);
+      }
+      return answer;
+    });
+    await run.drive();
+    expect(of("failed")).toEqual([]);
+    expect(new Set(of("recovered").map(({ step }) => step))).toEqual(new Set([3]));
+    expect(of("step").map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(of("done")[0]).toMatchObject({ workersLost: 5 });
+  });
+
   test("who gives its state and is lost before all have taken theirs: the others go on from the checkpoint", async () => {
     const run = makeRun({ checkpointEvery: 2, stages: 2 });
     addWorkers(run, ["a-1"], (order, answer) => {

@@ -229,8 +229,9 @@ test("where no direct connection comes up, a run goes through the server, and bo
     };
   });
   const walled = await context.newPage();
-  await walled.goto(`${server.url}/worker?site=home#token=${server.tokens.worker}`);
-  await open(`/worker?site=lab#token=${server.tokens.worker}`);
+  // As fast as each other, however busy the machine is: else the planner may do without one.
+  await walled.goto(`${server.url}/worker?site=home&pace=0.1#token=${server.tokens.worker}`);
+  await open(`/worker?site=lab&pace=0.1#token=${server.tokens.worker}`);
   await expect.poll(() => server.coordinator.snapshot().workers.length).toBe(2);
   const page = await open(`/#token=${server.tokens.owner}`);
   const run = await server.coordinator.start(tinyConfig({ name: "walled", steps: 5000 }));

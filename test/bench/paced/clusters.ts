@@ -18,7 +18,7 @@ export interface PacedCluster {
  * GFLOP/s of the slowest device: low enough that a few processor cores can really compute what all of them do, and that
  * a step takes as long as steps of real models do (some seconds: docs/scale.md).
  */
-const UNIT = 0.025;
+const UNIT = 0.03;
 
 function cluster(sites: Readonly<Record<string, readonly number[]>>): PacedCluster {
   const words = Object.values(sites).map((paces) => paces.join(paces.length > 2 ? ":" : " + "));

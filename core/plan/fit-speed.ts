@@ -39,15 +39,20 @@ export function fitSpeed(timings: readonly Timing[]): Rates {
   return { block: 1 / perFlop!, head: 1 / perFlop!, overhead: 0 };
 }
 
+/** So many times are looked at. */
+export const TIMES = 5;
+
 /**
- * The speed, corrected by how long work took lately: all of it by one factor, since such times cannot tell them apart.
- * The factor is the median: one time that stands out changes nothing, and after a change of speed most of the times
- * say so to the full.
+ * The speed, corrected by how long work took the last TIMES times: all of it by one factor, since such times cannot tell
+ * them apart. The factor is the median, and times that are missing count as foretold: one or two that stand out change
+ * nothing, three are a new speed.
  */
 export function refineSpeed<T extends Rates>(speed: T, timings: readonly Timing[]): T {
-  if (timings.length === 0) return speed;
-  const factors = timings.map(({ seconds, ...work }) => secondsOf(work, speed) / seconds);
-  const factor = factors.sort((a, b) => a - b)[factors.length >> 1]!;
+  const factors = Array.from({ length: TIMES }, () => 1);
+  for (const [i, { seconds, ...work }] of timings.slice(-TIMES).entries()) {
+    factors[i] = secondsOf(work, speed) / seconds;
+  }
+  const factor = factors.sort((a, b) => a - b)[TIMES >> 1]!;
   return {
     ...speed,
     block: speed.block * factor,

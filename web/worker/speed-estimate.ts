@@ -1,13 +1,10 @@
 // What this worker knows of its own speed: from a probe at first, then from the steps that it trains.
-import { refineSpeed, type Timing } from "../../core/plan/fit-speed.ts";
+import { refineSpeed, TIMES, type Timing } from "../../core/plan/fit-speed.ts";
 import type { WorkerSpeed } from "../../core/plan/speed.ts";
 import { flopsOf } from "../../core/plan/work.ts";
 
 /** WebGPU does not say how much memory a GPU has: a worker finds out when it is assigned too much, and says so. */
 const UNKNOWN_MEMORY = 2 ** 50;
-
-/** Of so many steps the median counts: three of them make a change of speed known. */
-const STEPS = 5;
 
 export class SpeedEstimate {
   /** Null before anything was measured. */
@@ -29,6 +26,6 @@ export class SpeedEstimate {
     const rate = flopsOf(timing) / seconds;
     this.#first ??= { block: rate, head: rate, overhead: 0, memory: UNKNOWN_MEMORY };
     this.#recent.push(timing);
-    if (this.#recent.length > STEPS) this.#recent.shift();
+    if (this.#recent.length > TIMES) this.#recent.shift();
   }
 }

@@ -8,7 +8,7 @@ import type { SiteWorkers } from "../core/plan/partition.ts";
 import { positionOf, type Plan } from "../core/plan/plan.ts";
 import { PlanImpossible } from "../core/plan/plan-impossible.ts";
 import { planRun, type Planned } from "../core/plan/planner.ts";
-import { isWorthAPause, type Occasion } from "../core/plan/replanning.ts";
+import { isWorthAPause, type Circumstances } from "../core/plan/replanning.ts";
 
 /** Workers that may take part, and what is known of their speeds and links. */
 export interface Candidates {
@@ -42,12 +42,13 @@ export class Planning {
   }
 
   /** Whether to change from `current` to another plan. */
-  wantsAnother(current: Plan, candidates: () => Candidates, occasion: Occasion): boolean {
+  wantsAnother(current: Plan, candidates: () => Candidates, circumstances: Circumstances): boolean {
+    const { occasion } = circumstances;
     const began = this.#now();
     if (occasion === "speeds" && began < this.#restUntil) return false;
     const { sites, measured } = candidates();
     if (![...sites.values()].some(({ length }) => length > 0)) return false;
-    const isBetter = this.#isBetter(current, sites, this.#within(measured), occasion);
+    const isBetter = this.#isBetter(current, sites, this.#within(measured), circumstances);
     const ended = this.#now();
     this.#restUntil = ended + (ended - began) / MOST_OF_TIME;
     if (occasion === "members") return isBetter;
@@ -68,12 +69,12 @@ export class Planning {
     }
   }
 
-  #isBetter(current: Plan, sites: SiteWorkers, measured: Measured, occasion: Occasion): boolean {
+  #isBetter(current: Plan, sites: SiteWorkers, measured: Measured, circumstances: Circumstances): boolean {
     try {
-      return isWorthAPause(current, planRun(this.#config, sites, measured), occasion);
+      return isWorthAPause(current, planRun(this.#config, sites, measured), circumstances);
     } catch (error) {
       // Who is left cannot hold the model: the run says so when it comes to that.
-      if (error instanceof PlanImpossible) return occasion === "members";
+      if (error instanceof PlanImpossible) return circumstances.occasion === "members";
       throw error;
     }
   }

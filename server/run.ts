@@ -154,7 +154,8 @@ export class Run {
   /** When another plan is worth it by now: a new generation, after the step in progress. */
   reconsider(occasion: Occasion): void {
     if (!this.plan || this.#wish) return;
-    if (this.#parts.planning.wantsAnother(this.plan, this.#parts.crew, occasion)) this.#wish = "replan";
+    const circumstances = { occasion, stepsLeft: this.config.steps - this.step };
+    if (this.#parts.planning.wantsAnother(this.plan, this.#parts.crew, circumstances)) this.#wish = "replan";
   }
 
   setPaused(paused: boolean): void {

@@ -7,16 +7,27 @@ import { predict } from "./predict.ts";
 /** Why another plan is thought of: workers came or went, or were found faster or slower than they were. */
 export type Occasion = "members" | "speeds";
 
+export interface Circumstances {
+  readonly occasion: Occasion;
+  /** Of the run. */
+  readonly stepsLeft: number;
+}
+
 /** A new plan's step may take this share of the present one's. Speeds vary by themselves; members seldom do. */
 const WORTH_IT: Readonly<Record<Occasion, number>> = { members: 0.97, speeds: 0.75 };
 
+/** What a change takes at the least: stages are made anew, and GPUs compile their kernels. */
+const PAUSE_SECONDS = 2;
+
 /** Whether to go on with `next`, by what it was made of. Without a speed, whenever members came or went. */
-export function isWorthAPause(current: Plan, next: Planned, occasion: Occasion): boolean {
+export function isWorthAPause(current: Plan, next: Planned, { occasion, stepsLeft }: Circumstances): boolean {
   if (JSON.stringify(next.plan.replicas) === JSON.stringify(current.replicas)) return false;
   const there = new Set([...next.sites.values()].flat());
   const isWhole = current.replicas.every(({ stages }) => stages.every(({ worker }) => there.has(worker)));
   if (!isWhole) return true;
   const now = predict({ ...next, plan: current });
   if (!now || !next.prediction) return occasion === "members";
-  return next.prediction.stepSeconds <= WORTH_IT[occasion] * now.stepSeconds;
+  const saved = now.stepSeconds - next.prediction.stepSeconds;
+  if (saved < (1 - WORTH_IT[occasion]) * now.stepSeconds) return false;
+  return occasion === "members" || saved * stepsLeft > PAUSE_SECONDS;
 }

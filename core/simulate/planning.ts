@@ -48,7 +48,8 @@ export class SimulatedPlanning {
   /** Whether another plan, with those who came, is worth a pause. */
   wantsAnother(now: number, sites: SiteWorkers, current: Plan): boolean {
     const next = this.#planFully(now, sites);
-    const isBetter = next !== null && isWorthAPause(current, next, "members");
+    const isBetter =
+      next !== null && isWorthAPause(current, next, { occasion: "members", stepsLeft: Infinity });
     if (isBetter) this.#wanted = next.plan;
     return isBetter;
   }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type Measured, NOTHING_MEASURED } from "../../core/plan/measured.ts";
 import { planRun } from "../../core/plan/planner.ts";
-import { isWorthAPause } from "../../core/plan/replanning.ts";
+import { isWorthAPause, type Circumstances, type Occasion } from "../../core/plan/replanning.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
 
 const config = tinyConfig({ batch: 32, microbatch: 1 });
@@ -15,40 +15,49 @@ function measured(speeds: Record<string, number>): Measured {
   return { ...NOTHING_MEASURED, workers: new Map(workers) };
 }
 
+const because = (occasion: Occasion, stepsLeft = 1e6): Circumstances => ({ occasion, stepsLeft });
+
 describe("isWorthAPause", () => {
   const even = measured({ "a-1": 1e9, "a-2": 1e9 });
 
   test("not for the same plan", () => {
     const planned = planRun(config, both, even);
     for (const occasion of ["members", "speeds"] as const) {
-      expect(isWorthAPause(planned.plan, planned, occasion)).toBe(false);
+      expect(isWorthAPause(planned.plan, planned, because(occasion))).toBe(false);
     }
   });
 
   test("when a worker of the plan has gone, whatever it gains", () => {
     const { plan } = planRun(config, both, even);
-    expect(isWorthAPause(plan, planRun(config, one, even), "speeds")).toBe(true);
+    expect(isWorthAPause(plan, planRun(config, one, even), because("speeds"))).toBe(true);
     const next = planRun(config, one);
-    expect(isWorthAPause(planRun(config, both).plan, next, "members")).toBe(true);
+    expect(isWorthAPause(planRun(config, both).plan, next, because("members"))).toBe(true);
   });
 
   test("when a worker came that is of use; without a speed, for any other plan", () => {
     const { plan } = planRun(config, one, even);
-    expect(isWorthAPause(plan, planRun(config, both, even), "members")).toBe(true);
+    expect(isWorthAPause(plan, planRun(config, both, even), because("members"))).toBe(true);
     const slow = measured({ "a-1": 1e9, "a-2": 1e6 });
-    expect(isWorthAPause(plan, planRun(config, both, slow), "members")).toBe(false);
+    expect(isWorthAPause(plan, planRun(config, both, slow), because("members"))).toBe(false);
     const blind = planRun(config, one).plan;
-    expect(isWorthAPause(blind, planRun(config, both), "members")).toBe(true);
-    expect(isWorthAPause(blind, planRun(config, both), "speeds")).toBe(false);
+    expect(isWorthAPause(blind, planRun(config, both), because("members"))).toBe(true);
+    expect(isWorthAPause(blind, planRun(config, both), because("speeds"))).toBe(false);
   });
 
   test("when a worker has become much slower, not when it varies a little", () => {
     const { plan } = planRun(config, both, even);
     const verdict = (speed: number) => {
       const now = measured({ "a-1": 1e9, "a-2": speed });
-      return isWorthAPause(plan, planRun(config, both, now), "speeds");
+      return isWorthAPause(plan, planRun(config, both, now), because("speeds"));
     };
     expect(verdict(0.85e9)).toBe(false);
     expect(verdict(0.25e9)).toBe(true);
+  });
+
+  test("for other speeds only if there are steps enough left to make up for the pause", () => {
+    const { plan } = planRun(config, both, even);
+    const next = planRun(config, both, measured({ "a-1": 1e9, "a-2": 0.25e9 }));
+    expect(isWorthAPause(plan, next, because("speeds", 10))).toBe(false);
+    expect(isWorthAPause(plan, next, because("speeds", 1e5))).toBe(true);
   });
 });

@@ -7,6 +7,12 @@ import { afterAll, onTestFinished } from "vitest";
 import type { RunConfig } from "../../core/model/config.ts";
 import { RunEvent } from "../../core/protocol/events.ts";
 
+/**
+ * GFLOP/s of workers that are to take part whatever the planner would rather: as fast as each other, however busy the
+ * machine is, and slow enough that it can keep it.
+ */
+export const EVEN_PACE = 0.1;
+
 export interface CommandResult {
   readonly code: number | null;
   readonly stdout: string;

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { startServer, type RunningServer } from "../../server/app.ts";
 import { openWorkers, type HeadlessWorkers } from "../../server/headless.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
-import { dataFolder, eventsOf } from "./command.ts";
+import { dataFolder, EVEN_PACE, eventsOf } from "./command.ts";
 
 const data = dataFolder();
 let server: RunningServer;
@@ -14,7 +14,14 @@ beforeAll(async () => {
   for (const [site, count] of [["a", 2] as const, ["b", 1] as const]) {
     const { url, tokens } = server;
     opened.push(
-      await openWorkers({ server: url, token: tokens.worker, site, count, browser: "chromium", pace: null }),
+      await openWorkers({
+        server: url,
+        token: tokens.worker,
+        site,
+        count,
+        browser: "chromium",
+        pace: EVEN_PACE,
+      }),
     );
   }
 }, 180_000);

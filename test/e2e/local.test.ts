@@ -5,7 +5,15 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { readText } from "../../server/corpus.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
-import { configFile, dataFolder, eventsOf, localRun, scratchFolder, tributary } from "./command.ts";
+import {
+  configFile,
+  dataFolder,
+  EVEN_PACE,
+  eventsOf,
+  localRun,
+  scratchFolder,
+  tributary,
+} from "./command.ts";
 
 const data = dataFolder();
 
@@ -21,8 +29,9 @@ test("a run on two sites: bytes as needed; the exported model gives the run's va
     stages: 2,
     data: { ...base.data, valid: 0.003 },
   });
-  // As fast as each other, however busy the machine is: a change of plan would send more.
-  const events = await localRun(config, "a:2:chromium:0.2,b:2:chromium:0.2", data);
+  // A change of plan would send more.
+  const even = ["a", "b"].map((site) => `${site}:2:chromium:${EVEN_PACE}`).join();
+  const events = await localRun(config, even, data);
   const [done] = eventsOf(events, "done");
   expect(done).toMatchObject({ steps: 10, workersLost: 0, stepsRetried: 0 });
   expect(eventsOf(events, "sample")).toHaveLength(1);

@@ -4,7 +4,7 @@ import type { RunConfig } from "../../core/model/config.ts";
 import type { RunEvent } from "../../core/protocol/events.ts";
 import { startServer } from "../../server/app.ts";
 import { openWorkers } from "../../server/headless.ts";
-import { scratchFolder } from "./command.ts";
+import { EVEN_PACE, scratchFolder } from "./command.ts";
 
 /** Sites a and b, a worker each; the browser of b is closed after step `at`. Every event, to the run's end. */
 export async function runLosingSite(config: RunConfig, at: number): Promise<RunEvent[]> {
@@ -17,7 +17,7 @@ export async function runLosingSite(config: RunConfig, at: number): Promise<RunE
       token: server.tokens.worker,
       count: 1,
       browser: "chromium",
-      pace: null,
+      pace: EVEN_PACE,
     });
   const staying = await site("a");
   const leaving = await site("b");

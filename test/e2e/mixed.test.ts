@@ -7,7 +7,7 @@ import type { BrowserKind } from "../../server/browsers.ts";
 import { findFirefox } from "../../server/firefox.ts";
 import { openWorkers } from "../../server/headless.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
-import { dataFolder, eventsOf, localRun, scratchFolder } from "./command.ts";
+import { dataFolder, EVEN_PACE, eventsOf, localRun, scratchFolder } from "./command.ts";
 
 const STEPS = 6;
 const base = tinyConfig({ steps: STEPS, stages: 2 });
@@ -23,8 +23,7 @@ test.skipIf(!findFirefox())("one device, to compare with (where Firefox is insta
 });
 
 test.skipIf(!findFirefox()).each([
-  // As fast as each other, however busy the machine is: else the planner may do without one.
-  ["two sites", "a:1:chromium:0.1,b:1:firefox:0.1", "wideBytes"],
+  ["two sites", `a:1:chromium:${EVEN_PACE},b:1:firefox:${EVEN_PACE}`, "wideBytes"],
   ["one pipeline", "a:1:firefox,a:1:chromium", "siteBytes"],
 ] as const)("%s of Chromium and Firefox (where it is installed)", async (_, sites, link) => {
   const events = await localRun(config, sites, data);

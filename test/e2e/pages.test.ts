@@ -6,7 +6,7 @@ import type { RunEvent } from "../../core/protocol/events.ts";
 import { startServer, type RunningServer } from "../../server/app.ts";
 import { launchChromium, requireBrowser, type HeadlessBrowser } from "../../server/browser.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
-import { dataFolder, eventsOf } from "./command.ts";
+import { dataFolder, EVEN_PACE, eventsOf } from "./command.ts";
 
 const data = dataFolder();
 let server: RunningServer;
@@ -152,8 +152,8 @@ describe("coordinator page", () => {
 });
 
 test("a worker that pauses, comes back and leaves: its state moves over the site's links, and no step is lost", async () => {
-  const staying = await open(`/worker?site=lab#token=${server.tokens.worker}`);
-  const leaving = await open(`/worker?site=lab#token=${server.tokens.worker}`);
+  const staying = await open(`/worker?site=lab&pace=${EVEN_PACE}#token=${server.tokens.worker}`);
+  const leaving = await open(`/worker?site=lab&pace=${EVEN_PACE}#token=${server.tokens.worker}`);
   await Promise.all([phaseIs(staying, "idle"), phaseIs(leaving, "idle")]);
   const events: RunEvent[] = [];
   const unsubscribe = server.coordinator.subscribe((update) => {
@@ -229,9 +229,8 @@ test("where no direct connection comes up, a run goes through the server, and bo
     };
   });
   const walled = await context.newPage();
-  // As fast as each other, however busy the machine is: else the planner may do without one.
-  await walled.goto(`${server.url}/worker?site=home&pace=0.1#token=${server.tokens.worker}`);
-  await open(`/worker?site=lab&pace=0.1#token=${server.tokens.worker}`);
+  await walled.goto(`${server.url}/worker?site=home&pace=${EVEN_PACE}#token=${server.tokens.worker}`);
+  await open(`/worker?site=lab&pace=${EVEN_PACE}#token=${server.tokens.worker}`);
   await expect.poll(() => server.coordinator.snapshot().workers.length).toBe(2);
   const page = await open(`/#token=${server.tokens.owner}`);
   const run = await server.coordinator.start(tinyConfig({ name: "walled", steps: 5000 }));

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { RunConfig } from "../../core/model/config.ts";
 import { microbatchBytes } from "../../core/plan/traffic.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
-import { dataFolder, eventsOf, localRun } from "./command.ts";
+import { dataFolder, EVEN_PACE, eventsOf, localRun } from "./command.ts";
 
 const data = dataFolder();
 
@@ -11,6 +11,12 @@ async function losses(config: RunConfig, sites: string): Promise<number[]> {
   const events = await localRun(config, sites, data);
   return eventsOf(events, "step").map(({ loss }) => loss);
 }
+
+/** All take part. */
+const even = (counts: Record<string, number>): string =>
+  Object.entries(counts)
+    .map(([site, count]) => `${site}:${count}:chromium:${EVEN_PACE}`)
+    .join();
 
 function largestDifference(a: number[], b: number[]): number {
   return Math.max(...a.map((loss, i) => Math.abs(loss - b[i]!) / loss));
@@ -20,13 +26,13 @@ describe.each([
   {
     tied: false,
     others: [
-      { sites: "a:1,b:1", stages: "auto" },
-      { sites: "a:3,b:2", stages: 3 },
+      { sites: even({ a: 1, b: 1 }), stages: "auto" as const },
+      { sites: even({ a: 3, b: 2 }), stages: 3 },
       // Two replicas inside the site, and a spare worker.
-      { sites: "a:5", stages: 2 },
-    ] as const,
+      { sites: even({ a: 5 }), stages: 2 },
+    ],
   },
-  { tied: true, others: [{ sites: "a:2,b:1", stages: 2 }] as const },
+  { tied: true, others: [{ sites: even({ a: 2, b: 1 }), stages: 2 }] },
 ])("20 steps, embeddings tied: $tied", ({ tied, others }) => {
   const config = tinyConfig({ model: { ...tinyConfig().model, tied } });
 
@@ -49,7 +55,7 @@ test("activations in int8, and gradients between sites in int8, take a quarter o
       activations: codec,
       strategy: { kind: "sync", gradients: codec },
     };
-    const events = await localRun(compressed, "a:2,b:1", data);
+    const events = await localRun(compressed, even({ a: 2, b: 1 }), data);
     return {
       losses: eventsOf(events, "step").map(({ loss }) => loss),
       done: eventsOf(events, "done")[0]!,

@@ -7,7 +7,7 @@ import { startServer } from "../../server/app.ts";
 import { launchChromium } from "../../server/browser.ts";
 import { joinSite } from "../../server/headless.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
-import { eventsOf, scratchFolder } from "./command.ts";
+import { EVEN_PACE, eventsOf, scratchFolder } from "./command.ts";
 import { runLosingSite } from "./losing-a-site.ts";
 
 const STEPS = 40;
@@ -33,7 +33,7 @@ test("a worker that is killed while it gives its state to another: that one goes
   const headless = await launchChromium();
   onTestFinished(() => headless.browser.close());
   const join = async (page: Page) => {
-    await joinSite(page, { server: server.url, site: "a", token: server.tokens.worker, pace: null });
+    await joinSite(page, { server: server.url, site: "a", token: server.tokens.worker, pace: EVEN_PACE });
     return page;
   };
   await join(await headless.context.newPage());

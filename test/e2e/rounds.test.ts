@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { parameterSpace } from "../../core/model/parameters.ts";
 import { roundsStrategy, tinyConfig } from "../fixtures/configs.ts";
-import { dataFolder, eventsOf, localRun } from "./command.ts";
+import { dataFolder, EVEN_PACE, eventsOf, localRun } from "./command.ts";
 import { runLosingSite } from "./losing-a-site.ts";
 
 const data = dataFolder();
@@ -16,7 +16,7 @@ test("a pipeline and a single worker, tied embeddings: the loss falls, and littl
     validEvery: 16,
     strategy,
   });
-  const events = await localRun(config, "a:2,b:1", data);
+  const events = await localRun(config, `a:2:chromium:${EVEN_PACE},b:1:chromium:${EVEN_PACE}`, data);
   const done = eventsOf(events, "done")[0]!;
   expect(eventsOf(events, "step").map(({ step }) => step)).toEqual(
     Array.from({ length: 32 }, (_, i) => i + 1),

@@ -3,7 +3,8 @@
 import type { RunConfig } from "../core/model/config.ts";
 import type { Moves } from "../core/plan/moves.ts";
 import { positionOf, type Plan, type PlannedLink } from "../core/plan/plan.ts";
-import type { Shard, StateSource, TokenSource, WorkerMessage } from "../core/protocol/control.ts";
+import { shardsOfSite } from "../core/plan/states.ts";
+import type { StateSource, TokenSource, WorkerMessage } from "../core/protocol/control.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 
 export interface Beginning {
@@ -35,14 +36,8 @@ function sourceOf({ plan, step, moves, checkpoint }: Beginning, worker: string):
   if (moves) return { kind: "workers", step, takes: [...moves.takes.get(worker)!] };
   if (!checkpoint) return { kind: "seed" };
   const { optimizer, shards } = checkpoint;
-  return { kind: "checkpoint", step: checkpoint.step, optimizer, shards: shardsFor(plan, worker, shards) };
-}
-
-/** What a worker needs of a checkpoint's shards: where sites have states of their own, its site's, or the first's. */
-function shardsFor(plan: Plan, worker: string, shards: readonly Shard[]): Shard[] {
-  const own = plan.replicas[positionOf(plan, worker)!.replica]!.site;
-  const site = shards.some((shard) => shard.site === own) ? own : shards[0]?.site;
-  return shards.filter((shard) => shard.site === site);
+  const { site } = plan.replicas[positionOf(plan, worker)!.replica]!;
+  return { kind: "checkpoint", step: checkpoint.step, optimizer, shards: shardsOfSite(site, shards) };
 }
 
 const concerns = ({ initiator, other }: PlannedLink, worker: string): boolean =>

@@ -3,8 +3,8 @@
 // Not here: the shards themselves (web/worker/stage-state.ts).
 import type { RunConfig, StrategyConfig } from "../model/config.ts";
 import { borrowsEmbedding, stageRange, type Segment } from "../model/parameters.ts";
-import { needsFeedback } from "../reduce/codec.ts";
 import { holdingsOf, overlaps } from "../reduce/holdings.ts";
+import { ARRAYS_OF, replicasAreAlike } from "./moves.ts";
 import { leadReplicas, type Plan, type Replica } from "./plan.ts";
 
 /** What one stage saves. */
@@ -14,15 +14,9 @@ export interface ShardSize {
   readonly bytes: number;
 }
 
-/**
- * Whether sites hold different states, be it only what encoding has left unsaid: their lead replicas are all saved, and
- * each goes on from its own. Otherwise all replicas hold the same.
- */
-const sitesDiffer = (strategy: StrategyConfig): boolean =>
-  strategy.kind === "rounds" || needsFeedback(strategy.gradients);
-
+/** One, where all replicas hold the same; otherwise each site's lead replica, as each site goes on from its own. */
 const savedReplicas = (strategy: StrategyConfig, plan: Plan): Replica[] =>
-  sitesDiffer(strategy) ? leadReplicas(plan) : plan.replicas.slice(0, 1);
+  replicasAreAlike({ strategy }) ? plan.replicas.slice(0, 1) : leadReplicas(plan);
 
 /** Workers that a checkpoint needs the state of. */
 export const saversOf = ({ strategy }: RunConfig, plan: Plan): string[] =>
@@ -30,8 +24,9 @@ export const saversOf = ({ strategy }: RunConfig, plan: Plan): string[] =>
 
 /** f32 values kept for each parameter: itself and two moments; for a site of its own, what stands beside them. */
 function arraysOf(strategy: StrategyConfig): number {
-  if (strategy.kind === "rounds") return 7;
-  return needsFeedback(strategy.gradients) ? 5 : 3;
+  const { trained, agreed, unsaid } = ARRAYS_OF;
+  const ofSite = replicasAreAlike({ strategy }) ? 0 : unsaid.length;
+  return trained.length + ofSite + (strategy.kind === "rounds" ? agreed.length : 0);
 }
 
 export function shardSizes({ model, strategy }: RunConfig, plan: Plan): ShardSize[] {
@@ -45,15 +40,22 @@ export function shardSizes({ model, strategy }: RunConfig, plan: Plan): ShardSiz
   );
 }
 
+/** What a site goes on from: where sites have states of their own, its own, or else the first's. */
+export function shardsOfSite<T extends { readonly site?: string | undefined }>(
+  site: string,
+  shards: readonly T[],
+): T[] {
+  const from = shards.some((shard) => shard.site === site) ? site : shards[0]?.site;
+  return shards.filter((shard) => shard.site === from);
+}
+
 /** The shards that each of a replica's stages needs, whole. */
 export function shardsNeeded(
-  { model, strategy }: RunConfig,
+  { model }: RunConfig,
   replica: Replica,
   shards: readonly ShardSize[],
 ): { worker: string; shards: ShardSize[] }[] {
-  const isOwn = shards.some(({ site }) => site === replica.site);
-  const from = sitesDiffer(strategy) && isOwn ? replica.site : shards[0]!.site;
-  const ofSite = shards.filter(({ site }) => site === from);
+  const ofSite = shardsOfSite(replica.site, shards);
   return holdingsOf(model, replica).map(({ worker, segment }, i) => {
     const { first, last } = replica.stages[i]!;
     const borrows = borrowsEmbedding(model, stageRange(model, first, last));

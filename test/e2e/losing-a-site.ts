@@ -1,10 +1,11 @@
 // A run on two sites, of which one is killed on the way.
-import { onTestFailed, onTestFinished } from "vitest";
+import { onTestFinished } from "vitest";
 import type { RunConfig } from "../../core/model/config.ts";
 import type { RunEvent } from "../../core/protocol/events.ts";
 import { startServer } from "../../server/app.ts";
 import { openWorkers } from "../../server/headless.ts";
 import { EVEN_PACE, scratchFolder } from "./command.ts";
+import { eventsUntilEnd } from "./run-to-end.ts";
 
 /** Sites a and b, a worker each; the browser of b is closed after step `at`. Every event, to the run's end. */
 export async function runLosingSite(config: RunConfig, at: number): Promise<RunEvent[]> {
@@ -22,17 +23,9 @@ export async function runLosingSite(config: RunConfig, at: number): Promise<RunE
   const staying = await site("a");
   const leaving = await site("b");
   onTestFinished(() => staying.close());
-  const events: RunEvent[] = [];
-  onTestFailed(() => console.error(JSON.stringify({ events, server: server.coordinator.snapshot() })));
-  const ended = new Promise<void>((resolve) => {
-    server.coordinator.subscribe((update) => {
-      if (update.type !== "event") return;
-      events.push(update.event);
-      if (update.event.event === "step" && update.event.step === at) void leaving.close();
-      if (["done", "failed"].includes(update.event.event)) resolve();
-    });
+  const ended = eventsUntilEnd(server.coordinator, (event) => {
+    if (event.event === "step" && event.step === at) void leaving.close();
   });
   await server.coordinator.start(config);
-  await ended;
-  return events;
+  return ended;
 }

@@ -3,20 +3,14 @@ import { describe, expect, test } from "vitest";
 import type { RunConfig } from "../../core/model/config.ts";
 import { microbatchBytes } from "../../core/plan/traffic.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
-import { dataFolder, EVEN_PACE, eventsOf, localRun } from "./command.ts";
+import { sharedCluster } from "./cluster.ts";
+import { eventsOf } from "./command.ts";
 
-const data = dataFolder();
+const cluster = sharedCluster();
 
-async function losses(config: RunConfig, sites: string): Promise<number[]> {
-  const events = await localRun(config, sites, data);
-  return eventsOf(events, "step").map(({ loss }) => loss);
+async function losses(config: RunConfig, workers: readonly string[]): Promise<number[]> {
+  return eventsOf(await cluster.run(config, workers), "step").map(({ loss }) => loss);
 }
-
-/** All take part. */
-const even = (counts: Record<string, number>): string =>
-  Object.entries(counts)
-    .map(([site, count]) => `${site}:${count}:chromium:${EVEN_PACE}`)
-    .join();
 
 function largestDifference(a: number[], b: number[]): number {
   return Math.max(...a.map((loss, i) => Math.abs(loss - b[i]!) / loss));
@@ -26,22 +20,23 @@ describe.each([
   {
     tied: false,
     others: [
-      { sites: even({ a: 1, b: 1 }), stages: "auto" as const },
-      { sites: even({ a: 3, b: 2 }), stages: 3 },
+      { workers: ["a-1", "b-1"], stages: "auto" as const },
+      { workers: ["a-1", "a-2", "a-3", "b-1", "b-2"], stages: 3 },
       // Two replicas inside the site, and a spare worker.
-      { sites: even({ a: 5 }), stages: 2 },
+      { workers: ["a-1", "a-2", "a-3", "a-4", "a-5"], stages: 2 },
     ],
   },
-  { tied: true, others: [{ sites: even({ a: 2, b: 1 }), stages: 2 }] },
+  { tied: true, others: [{ workers: ["a-1", "a-2", "b-1"], stages: 2 }] },
 ])("20 steps, embeddings tied: $tied", ({ tied, others }) => {
   const config = tinyConfig({ model: { ...tinyConfig().model, tied } });
 
-  test(`${others.map(({ sites }) => sites).join("  ")}  as  a:1`, async () => {
-    const alone = await losses(config, "a:1");
+  test(`${others.map(({ workers }) => workers.join("+")).join(", ")} as a-1`, async () => {
+    const alone = await losses(config, ["a-1"]);
     expect(alone).toHaveLength(20);
     expect(alone.at(-1)!).toBeLessThan(alone[0]! - 0.5);
-    for (const { sites, stages } of others) {
-      expect(largestDifference(alone, await losses({ ...config, stages }, sites)), sites).toBeLessThan(1e-4);
+    for (const { workers, stages } of others) {
+      const together = await losses({ ...config, stages }, workers);
+      expect(largestDifference(alone, together), workers.join()).toBeLessThan(1e-4);
     }
   });
 });
@@ -55,7 +50,7 @@ test("activations in int8, and gradients between sites in int8, take a quarter o
       activations: codec,
       strategy: { kind: "sync", gradients: codec },
     };
-    const events = await localRun(compressed, even({ a: 2, b: 1 }), data);
+    const events = await cluster.run(compressed, ["a-1", "a-2", "b-1"]);
     return {
       losses: eventsOf(events, "step").map(({ loss }) => loss),
       done: eventsOf(events, "done")[0]!,

@@ -1,14 +1,14 @@
 // A worker that goes: the others go on from what a replica holds, or else from the latest checkpoint; and no step is lost.
 import type { Page } from "playwright";
-import { expect, onTestFailed, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { FRAME_KINDS } from "../../core/protocol/frame.ts";
-import type { RunEvent } from "../../core/protocol/events.ts";
 import { startServer } from "../../server/app.ts";
 import { launchChromium } from "../../server/browser.ts";
 import { joinSite } from "../../server/headless.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
 import { EVEN_PACE, eventsOf, scratchFolder } from "./command.ts";
 import { runLosingSite } from "./losing-a-site.ts";
+import { eventsUntilEnd } from "./run-to-end.ts";
 
 const STEPS = 40;
 
@@ -40,21 +40,13 @@ test("a worker that is killed while it gives its state to another: that one goes
   const giving = await headless.context.newPage();
   await giving.addInitScript(cutLinksAtFrame, FRAME_KINDS.state);
   await join(giving);
-  const events: RunEvent[] = [];
-  onTestFailed(() => console.error(JSON.stringify({ events, server: server.coordinator.snapshot() })));
-  const ended = new Promise<void>((resolve) => {
-    server.coordinator.subscribe((update) => {
-      if (update.type !== "event") return;
-      events.push(update.event);
-      if (["done", "failed"].includes(update.event.event)) resolve();
-    });
-  });
+  const ended = eventsUntilEnd(server.coordinator);
   await server.coordinator.start(tinyConfig({ steps: STEPS, stages: 2, checkpointEvery: 5 }));
   await expect.poll(() => server.coordinator.snapshot().run!.step, { timeout: 60_000 }).toBeGreaterThan(6);
   await giving.getByRole("button", { name: "Pause" }).click();
   await giving.waitForSelector("html[data-cut]");
   await giving.close();
-  await ended;
+  const events = await ended;
   expect(eventsOf(events, "failed")).toEqual([]);
   const [recovered] = eventsOf(events, "recovered");
   expect(recovered!.reason).toMatch(/worker a-2 /);
@@ -92,23 +84,15 @@ test("a GPU device lost in the middle of a run: the page stays, opens it again a
   let loads = 0;
   page.on("load", () => loads++);
   await joinSite(page, { server: server.url, site: "a", token: server.tokens.worker, pace: null });
-  const events: RunEvent[] = [];
-  onTestFailed(() => console.error(JSON.stringify({ events, server: server.coordinator.snapshot() })));
   let crashed = false;
   const devtools = await headless.browser.newBrowserCDPSession();
-  const ended = new Promise<void>((resolve) => {
-    server.coordinator.subscribe((update) => {
-      if (update.type !== "event") return;
-      events.push(update.event);
-      if (update.event.event === "step" && update.event.step === 7 && !crashed) {
-        crashed = true;
-        void devtools.send("Browser.crashGpuProcess");
-      }
-      if (["done", "failed"].includes(update.event.event)) resolve();
-    });
+  const ended = eventsUntilEnd(server.coordinator, (event) => {
+    if (event.event !== "step" || event.step !== 7 || crashed) return;
+    crashed = true;
+    void devtools.send("Browser.crashGpuProcess");
   });
   await server.coordinator.start(tinyConfig({ steps: 30, checkpointEvery: 10 }));
-  await ended;
+  const events = await ended;
   expect(eventsOf(events, "failed")).toEqual([]);
   expect(eventsOf(events, "recovered")).not.toEqual([]);
   expect(eventsOf(events, "done")[0]).toMatchObject({ steps: 30 });

@@ -2,10 +2,11 @@
 import { expect, test } from "vitest";
 import { parameterSpace } from "../../core/model/parameters.ts";
 import { roundsStrategy, tinyConfig } from "../fixtures/configs.ts";
-import { dataFolder, EVEN_PACE, eventsOf, localRun } from "./command.ts";
+import { sharedCluster } from "./cluster.ts";
+import { eventsOf } from "./command.ts";
 import { runLosingSite } from "./losing-a-site.ts";
 
-const data = dataFolder();
+const cluster = sharedCluster();
 const strategy = roundsStrategy({ inner: 8, fragments: 2, overlap: 1, bits: 4 });
 
 test("a pipeline and a single worker, tied embeddings: the loss falls, and little is sent between sites", async () => {
@@ -16,7 +17,7 @@ test("a pipeline and a single worker, tied embeddings: the loss falls, and littl
     validEvery: 16,
     strategy,
   });
-  const events = await localRun(config, `a:2:chromium:${EVEN_PACE},b:1:chromium:${EVEN_PACE}`, data);
+  const events = await cluster.run(config, ["a-1", "a-2", "b-1"]);
   const done = eventsOf(events, "done")[0]!;
   expect(eventsOf(events, "step").map(({ step }) => step)).toEqual(
     Array.from({ length: 32 }, (_, i) => i + 1),

@@ -63,6 +63,20 @@ export function stageSpecOf(
   };
 }
 
+/** A stage for its forwards and backwards alone, one at a time: outside of a run. */
+export function plainSpec(model: ModelConfig, range: StageRange, microbatch: number): StageSpec {
+  return {
+    model,
+    range,
+    microbatch,
+    slots: 1,
+    recompute: false,
+    split: false,
+    precision: "f32",
+    optimizer: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0 },
+  };
+}
+
 /** Array sizes in bytes, by name. */
 export type MemoryPlan = ReadonlyMap<string, number>;
 

@@ -3,11 +3,11 @@
 // It knows segments and workers, not stages of any particular cut: replicas may cut the model differently.
 // Not here: the links that carry the sums (web/link), or division by the token count (the optimizer's scale).
 import type { ModelConfig } from "../model/config.ts";
-import { parameterSpace } from "../model/parameters.ts";
-import { leadReplicas, positionOf, type Plan } from "../plan/plan.ts";
+import { parameterSpace, type Segment } from "../model/parameters.ts";
+import { positionOf, type Plan } from "../plan/plan.ts";
 import type { Codec, SiteCodec } from "./codec.ts";
 import type { UnsaidGradients } from "./error-feedback.ts";
-import { commonSegments, evenParts, holdingsOf, wideSitesOf } from "./holdings.ts";
+import { commonSegments, evenParts, holdingsOf, wideSitesOf, type Part, type WideSites } from "./holdings.ts";
 import { sumAcrossSites } from "./sum-across-sites.ts";
 import { SiteSum } from "./sum-in-site.ts";
 import type { SegmentTransport } from "./transport.ts";
@@ -20,23 +20,18 @@ export interface GradientCodecs {
   readonly unsaid: UnsaidGradients | null;
 }
 
-/**
- * Sums `gradient` in place over all replicas. Every worker of the plan calls this for the same step.
- *
- * Sums are taken in plan order in f32, whatever order they arrive in, and each sum is taken on one worker and
- * copied to the others, so all replicas end with bit-identical values: who takes a sum goes on with what the others
- * decode of it.
- *
- * @param gradient values of the segment that `worker` owns, [segment.end - segment.start]
- */
-export async function sumOverReplicas(
-  model: ModelConfig,
-  plan: Plan,
-  worker: string,
-  gradient: Float32Array,
-  { site: codec, wide, unsaid }: GradientCodecs,
-  transport: SegmentTransport,
-): Promise<void> {
+/** With whom a worker sums what: the same in every step of a generation. */
+export interface SumLayout {
+  readonly worker: string;
+  /** Which of its site's replicas the worker is of. */
+  readonly self: number;
+  readonly segment: Segment;
+  readonly parts: readonly Part[];
+  /** Null where one site has all replicas. */
+  readonly across: { readonly sites: WideSites; readonly pieces: readonly Segment[] } | null;
+}
+
+export function sumLayout(model: ModelConfig, plan: Plan, worker: string): SumLayout {
   const { replica: index, stage } = positionOf(plan, worker)!;
   const replica = plan.replicas[index]!;
   const space = parameterSpace(model);
@@ -44,24 +39,47 @@ export async function sumOverReplicas(
   const holdings = members.map((member) => holdingsOf(model, member, space));
   const self = members.indexOf(replica);
   const { segment } = holdings[self]![stage]!;
-  const slice = ({ start, end }: typeof segment) =>
-    gradient.subarray(start - segment.start, end - segment.start);
-  const parts = evenParts(holdings, segment).map((part) => ({ ...part, values: slice(part.segment) }));
-  const site = new SiteSum(self, parts, codec, transport);
+  const sites = wideSitesOf(model, plan);
+  const isAlone = sites.holdings.length === 1;
+  return {
+    worker,
+    self,
+    segment,
+    parts: evenParts(holdings, segment),
+    across: isAlone ? null : { sites, pieces: commonSegments(sites.holdings, segment) },
+  };
+}
+
+/**
+ * Sums `gradient` in place over all replicas. Every worker of the plan calls this for the same step.
+ *
+ * Sums are taken in plan order in f32, whatever order they arrive in, and each sum is taken on one worker and
+ * copied to the others, so all replicas end with bit-identical values: who takes a sum goes on with what the others
+ * decode of it.
+ *
+ * @param gradient values of the layout's segment, [segment.end - segment.start]
+ */
+export async function sumOverReplicas(
+  { worker, self, segment, parts, across }: SumLayout,
+  gradient: Float32Array,
+  { site: codec, wide, unsaid }: GradientCodecs,
+  transport: SegmentTransport,
+): Promise<void> {
+  const slice = ({ start, end }: Segment) => gradient.subarray(start - segment.start, end - segment.start);
+  const values = parts.map((part) => ({ ...part, values: slice(part.segment) }));
+  const site = new SiteSum(self, values, codec, transport);
 
   await site.reduceScatter();
-  const isAlone = leadReplicas(plan).length === 1;
-  if (!isAlone) {
+  if (across) {
     await site.gatherAtLead();
     if (self === 0) {
-      const sites = wideSitesOf(model, plan);
-      const sums = commonSegments(sites.holdings, segment).map((piece) => {
+      const sums = across.pieces.map((piece) => {
         const terms = { codec: wide, ...(unsaid && { feedback: unsaid.of(piece) }) };
-        return sumAcrossSites(sites, worker, piece, slice(piece), terms, transport);
+        return sumAcrossSites(across.sites, worker, piece, slice(piece), terms, transport);
       });
       await Promise.all(sums);
     }
     await site.scatterFromLead();
   }
-  await site.allGather({ leadHasAll: !isAlone });
+  await site.allGather({ leadHasAll: across !== null });
 }

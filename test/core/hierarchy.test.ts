@@ -8,7 +8,7 @@ import { wideShares } from "../../core/plan/wide-shares.ts";
 import { Random } from "../../core/random.ts";
 import { PLAIN_CODECS, SITE_CODECS } from "../../core/reduce/codec.ts";
 import { UnsaidGradients } from "../../core/reduce/error-feedback.ts";
-import { sumOverReplicas } from "../../core/reduce/hierarchy.ts";
+import { sumLayout, sumOverReplicas } from "../../core/reduce/hierarchy.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
 import { memoryNetwork } from "../fixtures/memory-network.ts";
 
@@ -65,7 +65,7 @@ async function sumZeros(cluster: Parameters<typeof clusterPlan>[0]) {
       stages.map(({ worker, first, last }) => {
         const { start, end } = ownedSegment(space, stageRange(config.model, first, last));
         const gradient = new Float32Array(end - start);
-        return sumOverReplicas(config.model, plan, worker, gradient, codecs, transport(worker));
+        return sumOverReplicas(sumLayout(config.model, plan, worker), gradient, codecs, transport(worker));
       }),
     ),
   );
@@ -89,7 +89,12 @@ describe("sumOverReplicas", () => {
               const segment = ownedSegment(space, stageRange(config.model, first, last));
               const gradient = full[r]!.slice(segment.start, segment.end);
               const codecs = { site: cluster.site, wide: cluster.wide, unsaid: null };
-              await sumOverReplicas(config.model, plan, worker, gradient, codecs, transport(worker));
+              await sumOverReplicas(
+                sumLayout(config.model, plan, worker),
+                gradient,
+                codecs,
+                transport(worker),
+              );
               return { r, segment, gradient };
             }),
           ),
@@ -137,9 +142,7 @@ describe("sumOverReplicas", () => {
               );
               gradient.forEach((value, i) => (exact[segment.start + i]! += value));
               await sumOverReplicas(
-                config.model,
-                plan,
-                worker,
+                sumLayout(config.model, plan, worker),
                 gradient,
                 { site: "f32", wide, unsaid },
                 transport(worker),

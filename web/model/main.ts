@@ -5,6 +5,7 @@ import { sampleToken } from "../../core/data/sampling.ts";
 import { decodeSafetensors } from "../../core/formats/safetensors.ts";
 import { ModelConfig } from "../../core/model/config.ts";
 import { parameterSpace, stageRange } from "../../core/model/parameters.ts";
+import { plainSpec } from "../../core/plan/memory.ts";
 import type { ModelPage } from "../../core/protocol/model-page.ts";
 import { Random } from "../../core/random.ts";
 import { openGpu } from "../engine/device.ts";
@@ -29,16 +30,8 @@ async function download(url: string): Promise<ArrayBuffer> {
 }
 
 async function wholeModel(model: ModelConfig, modelUrl: string, microbatch: number): Promise<Stage> {
-  const stage = await Stage.create(await openGpu(), {
-    model,
-    range: stageRange(model, 0, model.layers),
-    microbatch,
-    slots: 1,
-    recompute: false,
-    split: false,
-    precision: "f32",
-    optimizer: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0 },
-  });
+  const spec = plainSpec(model, stageRange(model, 0, model.layers), microbatch);
+  const stage = await Stage.create(await openGpu(), spec);
   const { tensors } = decodeSafetensors(new Uint8Array(await download(modelUrl)));
   for (const { name, offset } of parameterSpace(model).tensors) {
     stage.write("parameters", tensors.get(name)!.values, offset);

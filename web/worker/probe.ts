@@ -4,7 +4,7 @@
 import type { ModelConfig } from "../../core/model/config.ts";
 import { stageRange } from "../../core/model/parameters.ts";
 import { fitSpeed, type Timing } from "../../core/plan/fit-speed.ts";
-import type { StageSpec } from "../../core/plan/memory.ts";
+import { plainSpec, type StageSpec } from "../../core/plan/memory.ts";
 import type { WorkerSpeed } from "../../core/plan/speed.ts";
 import { flopsOf, stageWork } from "../../core/plan/work.ts";
 import type { Gpu } from "../engine/device.ts";
@@ -53,9 +53,15 @@ export async function probe(
 ): Promise<Omit<WorkerSpeed, "memory"> | null> {
   let timings: Timing[] = [];
   for (const size of isSoftware(gpu.info) ? SOFTWARE_SIZES : GPU_SIZES) {
+    const model = modelOf(size);
     const atSize: Timing[] = [];
     for (const [first, last] of PARTS) {
-      const timing = await timeStage(gpu, specOf(size, first, last), pace, stopped);
+      const timing = await timeStage(
+        gpu,
+        plainSpec(model, stageRange(model, first, last), size.microbatch),
+        pace,
+        stopped,
+      );
       if (!timing) return null;
       atSize.push(timing);
     }
@@ -66,8 +72,8 @@ export async function probe(
   return fitSpeed(timings);
 }
 
-function specOf({ width, context, headWidth, microbatch }: Size, first: number, last: number): StageSpec {
-  const model: ModelConfig = {
+function modelOf({ width, context, headWidth }: Size): ModelConfig {
+  return {
     layers: 3,
     width,
     heads: width / headWidth,
@@ -79,16 +85,6 @@ function specOf({ width, context, headWidth, microbatch }: Size, first: number, 
     tied: false,
     ropeTheta: 10_000,
     normEps: 1e-5,
-  };
-  return {
-    model,
-    range: stageRange(model, first, last),
-    microbatch,
-    slots: 1,
-    recompute: false,
-    split: false,
-    precision: "f32",
-    optimizer: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0 },
   };
 }
 

@@ -13,7 +13,7 @@ import type { Times, WorkerMessage } from "../../core/protocol/control.ts";
 import type { FrameKind } from "../../core/protocol/frame.ts";
 import { Random } from "../../core/random.ts";
 import type { UnsaidGradients } from "../../core/reduce/error-feedback.ts";
-import { sumOverReplicas } from "../../core/reduce/hierarchy.ts";
+import { sumLayout, sumOverReplicas, type SumLayout } from "../../core/reduce/hierarchy.ts";
 import type { Stage } from "../engine/stage.ts";
 import type { Channel, Place } from "./channel.ts";
 import type { Meter } from "./meter.ts";
@@ -58,6 +58,8 @@ export class Trainer {
   /** Neighbours in the pipeline; the first has no previous one, the last no next. */
   readonly #previous: string | undefined;
   readonly #next: string | undefined;
+  /** Of gradients: over all replicas, or, where sites exchange by rounds, over those of this site. Null where it is alone. */
+  readonly #sum: SumLayout | null;
   /** Whether it has done a step: in the first one, much happens that happens only once. */
   #stepped = false;
   /** Reads of a slot still on their way: a slot's staging buffer serves one read at a time. */
@@ -70,6 +72,12 @@ export class Trainer {
     this.#replica = assignment.plan.replicas[this.#position.replica]!;
     this.#previous = this.#replica.stages[this.#position.stage - 1]?.worker;
     this.#next = this.#replica.stages[this.#position.stage + 1]?.worker;
+    const { config, plan } = assignment;
+    const summed =
+      config.strategy.kind === "sync"
+        ? plan
+        : { replicas: plan.replicas.filter(({ site }) => site === this.#replica.site), spare: [] };
+    this.#sum = summed.replicas.length > 1 ? sumLayout(config.model, summed, self) : null;
     this.#reads = Array.from({ length: slots }, () => Promise.resolve());
   }
 
@@ -227,20 +235,13 @@ export class Trainer {
     return assignment.config.model.tied && range.embed && !range.head;
   }
 
-  /** Over all replicas, or, where sites exchange by rounds, over those of this site. */
   async #sumGradients(step: number): Promise<void> {
-    const { assignment, stage, channel, self, meter, unsaid } = this.#parts;
-    const { config, plan } = assignment;
-    const { strategy, model, siteGradients: site } = config;
-    const summed =
-      strategy.kind === "sync"
-        ? plan
-        : { replicas: plan.replicas.filter(({ site }) => site === this.#replica.site), spare: [] };
-    if (summed.replicas.length === 1) return;
+    if (!this.#sum) return;
+    const { assignment, stage, channel, meter, unsaid } = this.#parts;
+    const { strategy, siteGradients: site } = assignment.config;
     const wide = strategy.kind === "sync" ? strategy.gradients : "f32";
     const gradient = await stage.gradient();
-    const codecs = { site, wide, unsaid };
-    const sum = sumOverReplicas(model, summed, self, gradient, codecs, channel.segments(step));
+    const sum = sumOverReplicas(this.#sum, gradient, { site, wide, unsaid }, channel.segments(step));
     await meter.waitForExchange(meter.exchange(sum));
     stage.setGradient(gradient, stage.segment.start);
   }

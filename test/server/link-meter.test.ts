@@ -254,4 +254,22 @@ describe("a link", () => {
     }
     expect(a.link.speed!.bytesPerSecond).toBeGreaterThanOrEqual(carried);
   });
+
+  test("that loses a lane with frames in its buffer does not count them as sent", async () => {
+    const [a, b] = linked({}, 2);
+    const chunks = async (lane: number, count: number) => {
+      for (let i = 0; i < count; i++) {
+        await vi.advanceTimersByTimeAsync(10);
+        a.carriers[lane]!.deliver(1);
+      }
+    };
+    void a.link.send(new ArrayBuffer(16 * MiB));
+    await chunks(0, 10);
+    expect(a.carriers[0]!.bufferedAmount).toBeGreaterThan(2 * 65_536);
+    b.carriers[0]!.close();
+    await chunks(1, SAMPLE_MS / 10);
+    // 64 KiB every 10 ms, before and after; the last of them comes after the sample.
+    expect(a.link.speed!.bytesPerSecond / 6.5536e6).toBeGreaterThan(0.9);
+    expect(a.link.speed!.bytesPerSecond / 6.5536e6).toBeLessThanOrEqual(1);
+  });
 });

@@ -1,10 +1,10 @@
 // A link: whole frames, in order, none lost and none twice, over one or more lanes that may come and go. It spreads
 // chunks over the lanes that have room, holds senders back while none has, acknowledges what arrived, sends again
-// what a lost lane had, counts the bytes it hands over, and measures how fast it is.
-// Not here: opening carriers and trying again (pair.ts), the meaning of a frame (core/protocol).
+// what a lost lane had, and counts the bytes it hands over.
+// Not here: opening carriers and trying again (pair.ts), how fast it is (link-gauge.ts), the meaning of a frame
+// (core/protocol).
 import type { LinkFigure } from "../../core/plan/speed.ts";
 import { frameKind } from "../../core/protocol/frame.ts";
-import { Burst } from "./burst.ts";
 import type { Carrier } from "./carrier.ts";
 import {
   type Ack,
@@ -21,8 +21,7 @@ import {
 } from "./chunks.ts";
 import { FrameJoiner, WINDOW_FRAMES } from "./frame-joiner.ts";
 import { Lane, type LaneUser } from "./lane.ts";
-import { LaneTuner, SAMPLE_MS } from "./lane-tuner.ts";
-import { LinkMeter } from "./link-meter.ts";
+import { LinkGauge } from "./link-gauge.ts";
 import { Outbox } from "./outbox.ts";
 import { Window } from "./window.ts";
 
@@ -64,10 +63,8 @@ export class Link {
   readonly #options: LinkOptions;
   readonly #joiner = new FrameJoiner();
   readonly #outbox = new Outbox<Lane>();
-  readonly #tuner: LaneTuner;
+  readonly #gauge: LinkGauge;
   readonly #window = new Window();
-  readonly #meter = new LinkMeter();
-  readonly #burst = new Burst();
   /** Whether frames wait for the window. */
   #full = false;
   /** In the order in which they came. */
@@ -82,17 +79,25 @@ export class Link {
   #owedFrames = 0;
   #ackTimer: ReturnType<typeof setTimeout> | undefined;
   #mending: ReturnType<typeof setTimeout> | undefined;
-  #sampling: ReturnType<typeof setInterval> | undefined;
-  /** Of frames, to lanes. */
-  #handedBytes = 0;
-  /** Whether there was a moment without a frame that waited for room since the last sample. */
-  #ranDry = true;
   #farewell: Goodbye | undefined;
   #onEmpty: (() => void) | undefined;
 
   constructor(options: LinkOptions) {
     this.#options = options;
-    this.#tuner = new LaneTuner(options.mostLanes);
+    this.#gauge = new LinkGauge(options.mostLanes, {
+      traffic: () => ({
+        waits: this.#outbox.nextLength > 0,
+        idle: this.#outbox.idle,
+        buffered: [...this.#lanes].reduce((sum, lane) => sum + lane.bufferedAmount, 0),
+        lanes: this.count(false).ready,
+      }),
+      onRest: () => this.#rescue(),
+      onWantedLanes: () => {
+        this.#sayAck();
+        this.#options.onLanes();
+        this.#pump();
+      },
+    });
   }
 
   /** Gives the link one more way to the other side. @param carrier fresh */
@@ -109,12 +114,12 @@ export class Link {
 
   /** Lanes that would be of use to either side. */
   get wantedLanes(): number {
-    return Math.min(this.#options.mostLanes, Math.max(this.#tuner.wanted, this.#wantedThere));
+    return Math.min(this.#options.mostLanes, Math.max(this.#gauge.wantedLanes, this.#wantedThere));
   }
 
   /** Towards the other side; undefined before it was measured. */
   get speed(): LinkFigure | undefined {
-    return this.#meter.speed;
+    return this.#gauge.speed;
   }
 
   /** Closes lanes that go through the relay: others carry what they had. */
@@ -148,8 +153,11 @@ export class Link {
     greeting: () => helloChunk({ due: this.#joiner.due, kept: this.#outbox.kept }),
     acknowledgement: (received) => this.#ack(received),
     onArrived: (sent) => this.#window.arrived(sent, performance.now(), this.#full),
-    onCarried: (bytes, ms) => this.#meter.managed(bytes, ms),
-    onEcho: (bytes, ms) => this.#takeEcho(bytes, ms),
+    onCarried: (bytes, ms) => this.#gauge.carried(bytes, ms),
+    onEcho: (bytes, ms) => {
+      this.#gauge.echoed(bytes, ms);
+      this.#measure();
+    },
     onReady: (_, hello) => this.#welcome(hello),
     onChunk: (lane, chunk) => this.#take(lane, chunk),
     onRoom: () => this.#pump(),
@@ -176,21 +184,10 @@ export class Link {
     this.#measure();
   }
 
-  #takeEcho(bytes: number, ms: number): void {
-    if (bytes === 0) this.#meter.roundTrip(ms);
-    const round = this.#burst.echoed(bytes, ms);
-    if (round && bytes > 0) this.#meter.probed(round.probes * bytes, ms);
-    this.#measure();
-  }
-
   /** Goes on finding out how fast the link is, as soon as it has nothing to send. */
   #measure(): void {
     const [lane] = this.#ready();
-    const round =
-      this.#state === "open" && lane?.quiet && this.#outbox.nextLength === 0
-        ? this.#burst.begin()
-        : undefined;
-    for (let i = 0; i < (round?.probes ?? 0); i++) lane!.probe(round!.bytes);
+    if (this.#state === "open" && lane?.quiet && this.#outbox.nextLength === 0) this.#gauge.probe(lane);
   }
 
   #take(lane: Lane, chunk: LinkChunk): void {
@@ -233,7 +230,7 @@ export class Link {
     this.#ackTimer = undefined;
     this.#owedBytes = 0;
     this.#owedFrames = 0;
-    return ackChunk({ due: this.#joiner.due, lanes: this.#tuner.wanted, chunks: received });
+    return ackChunk({ due: this.#joiner.due, lanes: this.#gauge.wantedLanes, chunks: received });
   }
 
   /** On the lane with the least before it. */
@@ -250,13 +247,12 @@ export class Link {
       if (!lane || this.#full) break;
       this.#handFrame(lane, this.#outbox.take(lane, performance.now())!);
     }
-    if (this.#outbox.nextLength === 0) this.#ranDry = true;
-    this.#sample();
+    this.#gauge.watch();
   }
 
   #handFrame(lane: Lane, { chunk, frame }: { chunk: Bytes; frame: ArrayBuffer }): void {
     if (!lane.handFrame(chunk)) return;
-    this.#handedBytes += chunk.length;
+    this.#gauge.handed(chunk.length);
     this.#options.onBytes(frameKind(frame) ?? OWN_PURPOSE, chunk.length);
   }
 
@@ -300,44 +296,12 @@ export class Link {
     );
   }
 
-  /** Watches how fast lanes empty and whether one stalls, as long as frames are under way. */
-  #sample(): void {
-    if (this.#sampling || this.#outbox.idle) return;
-    this.#ranDry = this.#outbox.nextLength === 0;
-    let time = performance.now();
-    let sent = this.#sentBytes();
-    this.#sampling = setInterval(() => {
-      const [now, sentNow] = [performance.now(), this.#sentBytes()];
-      const busy = this.#outbox.nextLength > 0;
-      const { ready } = this.count(false);
-      const before = this.#tuner.wanted;
-      const sample = { ms: now - time, bytes: sentNow - sent, busy, lanes: ready };
-      this.#tuner.add(sample);
-      if (!this.#ranDry) this.#meter.carried(sample.bytes, sample.ms);
-      this.#ranDry = !busy;
-      [time, sent] = [now, sentNow];
-      if (!busy) this.#rescue();
-      if (this.#outbox.idle) {
-        clearInterval(this.#sampling);
-        this.#sampling = undefined;
-      }
-      if (this.#tuner.wanted === before) return;
-      this.#sayAck();
-      this.#options.onLanes();
-      this.#pump();
-    }, SAMPLE_MS);
-  }
-
-  #sentBytes(): number {
-    return [...this.#lanes].reduce((sum, lane) => sum - lane.bufferedAmount, this.#handedBytes);
-  }
-
   #loseLane(lane: Lane, reason: string): void {
     this.#lanes.delete(lane);
     if (this.#lanes.size === 0) this.#onEmpty?.();
     if (this.#state === "closed") return;
     this.#outbox.lose(lane);
-    this.#burst.lose();
+    this.#gauge.loseLane();
     if (this.#lanes.size === 0 && this.#farewell) return this.#obeyFarewell(this.#farewell);
     if (this.#state === "open" && this.#ready().length === 0) {
       clearTimeout(this.#mending);
@@ -368,7 +332,7 @@ export class Link {
     this.#closeReason = reason;
     clearTimeout(this.#ackTimer);
     clearTimeout(this.#mending);
-    clearInterval(this.#sampling);
+    this.#gauge.stop();
     for (const reject of this.#senders) reject(new Error(`link closed: ${reason}`));
     this.#senders.clear();
     return true;

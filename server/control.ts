@@ -15,6 +15,7 @@ import {
 import type { Coordinator } from "./coordinator-port.ts";
 import { UserError } from "./errors.ts";
 import { watchLiveness } from "./liveness.ts";
+import { log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Relay } from "./relay.ts";
 import type { Tokens } from "./tokens.ts";
@@ -133,22 +134,20 @@ export class ControlSocket {
     const id = `${site}-${number}`;
     this.#workers.set(id, client);
     client.on("message", (data) => this.#fromWorker(id, client, String(data)));
-    client.on("close", (_code, reason) => {
-      this.#workers.delete(id);
-      relay.dismiss(id);
-      coordinator.leave(id, String(reason) || "its connection closed");
-    });
+    client.on("close", (_code, reason) => this.#dismiss(id, String(reason) || "its connection closed"));
     const relayKey = relay.admit(id, (call) => say(client, { type: "ring", ...call }));
     say(client, { type: "joined", worker: id, iceServers, brokerKey, relayKey });
     coordinator.join({ id, site, name, gpu, send: (message) => say(client, message) });
   }
 
   #fromWorker(id: string, client: WebSocket, data: string): void {
+    // One that was dropped may have more on its way.
+    if (!this.#workers.has(id)) return;
     const parsed = parseControl(ClientMessage, data);
-    if (!parsed.ok) return this.#refuse(client, data, parsed.reason);
+    if (!parsed.ok) return this.#drop(id, client, data, parsed.reason);
     const { message } = parsed;
     if (message.type === "join" || message.type === "watch") {
-      return this.#refuse(client, data, `'${message.type}' came twice on one connection`);
+      return this.#drop(id, client, data, `'${message.type}' came twice on one connection`);
     }
     if (message.type === "signal") {
       const other = this.#workers.get(message.to);
@@ -157,6 +156,19 @@ export class ControlSocket {
       return;
     }
     this.#parts.coordinator.message(id, message);
+  }
+
+  /** What it said cannot be used, and a run may wait for just that: it goes on without this worker. */
+  #drop(id: string, client: WebSocket, data: string, reason: string): void {
+    log.warn({ worker: id, type: claimedType(data), reason }, "a worker was dropped for what it sent");
+    this.#turnAway(client, data, reason);
+    this.#dismiss(id, `was dropped for its message '${claimedType(data)}': ${reason}`);
+  }
+
+  #dismiss(id: string, reason: string): void {
+    if (!this.#workers.delete(id)) return;
+    this.#parts.relay.dismiss(id);
+    this.#parts.coordinator.leave(id, reason);
   }
 
   #refuse(client: WebSocket, data: string, reason: string): void {

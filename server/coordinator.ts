@@ -107,7 +107,9 @@ export class RunCoordinator implements Coordinator {
       this.#changeCrew();
       this.#changed();
     } else if ("generation" in message) {
-      if (message.type === "ready") this.#takeLinks(worker, message);
+      if (message.type === "ready" && message.generation === this.#run?.generation) {
+        this.#takeLinks(worker, message);
+      }
       this.#run?.deliver(worker, message);
     }
   }

@@ -94,6 +94,10 @@ export class Run {
     return this.#parts.config;
   }
 
+  get generation(): number {
+    return this.#generation;
+  }
+
   /** Runs to the end: done, stopped or failed. Never rejects; what went wrong is an event. */
   async drive(): Promise<void> {
     try {

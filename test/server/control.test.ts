@@ -137,28 +137,39 @@ describe("a worker", () => {
     expect(await next()).toEqual(release);
   });
 
-  test("is told of a bad message, which goes no further, and may go on", async () => {
-    const { worker, socket, say, next } = await joinSite();
+  test("that sends what cannot be used is told so and dropped, and the coordinator hears what was wrong", async () => {
     const before = await served.refusals();
-    const bad = [
-      "not JSON",
-      JSON.stringify({ type: "unheard-of" }),
-      JSON.stringify({ type: "pause", paused: true, extra: 1 }),
-      JSON.stringify({ type: "validated", generation: -1, step: 1, lossSum: 0, tokens: 1 }),
-      JSON.stringify(joinMessage()),
+    const times = { passed: 1, waited: 0, exchanging: 0, exposed: null };
+    const ready = { type: "ready", generation: 1, step: 1, squaredNorm: 1, tokens: 1, times, bytes: {} };
+    const bad: [string, unknown, RegExp][] = [
+      ["unreadable", "not JSON", /not JSON/],
+      ["unknown", { type: "unheard-of" }, /type/],
+      ["pause", { type: "pause", paused: true, extra: 1 }, /extra/],
+      ["validated", { type: "validated", generation: -1, step: 1, lossSum: 0, tokens: 1 }, /generation/],
+      ["ready", ready, /times: exposed: /],
+      ["join", joinMessage(), /came twice/],
     ];
-    for (const message of bad) {
-      socket.send(message);
-      expect(await next(), message).toMatchObject({ type: "refused", fatal: false });
+    for (const [type, message, problem] of bad) {
+      const { worker, socket, closed, say, next } = await joinSite();
+      socket.send(typeof message === "string" ? message : JSON.stringify(message));
+      // Still under way when it is dropped.
+      say({ type: "pause", paused: true });
+      expect(await next(), type).toEqual({
+        type: "refused",
+        reason: expect.stringMatching(problem),
+        fatal: true,
+      });
+      expect(await closed).toBe(4001);
+      expect(served.coordinator.left.filter((id) => id === worker)).toEqual([worker]);
+      const reason = served.coordinator.reasons.get(worker);
+      expect(reason).toMatch(new RegExp(`^was dropped for its message '${type}': `));
+      expect(reason).toMatch(problem);
+      expect(served.coordinator.messages.filter((message) => message.worker === worker)).toEqual([]);
+      // Types that are not ours are one label together: a peer cannot make labels.
+      expect(await served.refusals(type), type).toBeGreaterThan(0);
     }
     expect(await served.refusals()).toBe(before + bad.length);
-    // Types that are not ours are one label together: a peer cannot make labels.
-    for (const type of ["unreadable", "unknown", "pause", "validated", "join"])
-      expect(await served.refusals(type), type).toBeGreaterThan(0);
     expect(await served.refusals("unheard-of")).toBe(0);
-    say({ type: "pause", paused: true });
-    const mine = () => served.coordinator.messages.filter((message) => message.worker === worker);
-    await vi.waitFor(() => expect(mine()).toEqual([{ worker, message: { type: "pause", paused: true } }]));
   });
 
   test("is cut off by a message over the limit", async () => {

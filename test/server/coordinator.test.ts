@@ -1,6 +1,11 @@
-// What the coordinator keeps of workers without a run.
-import { expect, test } from "vitest";
+// What the coordinator keeps of workers.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { Blobs } from "../../server/blobs.ts";
 import { RunCoordinator, type CoordinatorParts } from "../../server/coordinator.ts";
+import { tinyConfig } from "../fixtures/configs.ts";
 import { fakeWorker } from "./fake-workers.ts";
 
 const SPEED = { block: 2e9, head: 1e9, overhead: 0.001, memory: 1e9 };
@@ -38,17 +43,40 @@ test("the newest speed of each worker stands, until it leaves", () => {
   expect(speeds()).toEqual([["b-1", 5e9]]);
 });
 
-test("what workers say of their links is kept by pair, for workers that are there", () => {
-  const coordinator = new RunCoordinator({} as CoordinatorParts);
+test("what workers say of their links in the run's generation is kept by pair, for workers that are there", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "tributary-coordinator-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const store = { createRun: async () => 1, addEvent: async () => {}, updateRun: async () => {} };
+  const coordinator = new RunCoordinator({ store, blobs: new Blobs(folder) } as unknown as CoordinatorParts);
   const links = (worker: string) => coordinator.snapshot().workers.find(({ id }) => id === worker)!.links;
-  for (const id of ["a-1", "b-1", "c-1"]) coordinator.join(fakeWorker(id, () => {}).port);
   const to = (peer: string, bytesPerSecond: number) => ({ peer, bytesPerSecond, delay: 0.01, filled: true });
+  const steps = new Promise<void>((resolve) => {
+    for (const id of ["a-1", "b-1", "c-1"]) {
+      const { port } = fakeWorker(
+        id,
+        (worker, answer) => coordinator.message(worker, answer),
+        (order, answer) => {
+          if (order.type !== "step") return answer;
+          // The run waits from here on.
+          resolve();
+          return null;
+        },
+      );
+      coordinator.join(port);
+      coordinator.message(id, { type: "speed", speed: SPEED });
+    }
+  });
+  await coordinator.start(tinyConfig());
+  await steps;
+  coordinator.message("a-1", { ...READY, generation: 2, links: [to("b-1", 7)] });
+  coordinator.message("a-1", { ...READY, generation: 0, links: [to("c-1", 7)] });
+  expect(links("a-1")).toEqual([]);
   coordinator.message("a-1", { ...READY, links: [to("b-1", 1e6), to("c-1", 2e6), to("nobody", 1)] });
   coordinator.message("b-1", { ...READY, links: [to("a-1", 3e6)] });
   expect(links("a-1")).toEqual([to("b-1", 1e6), to("c-1", 2e6)]);
   // A link that is told of no more stays known: the two may be linked again.
-  coordinator.message("a-1", { ...READY, generation: 2, links: [to("c-1", 5e6)] });
-  coordinator.message("a-1", { ...READY, generation: 2 });
+  coordinator.message("a-1", { ...READY, links: [to("c-1", 5e6)] });
+  coordinator.message("a-1", READY);
   expect(links("a-1")).toEqual([to("b-1", 1e6), to("c-1", 5e6)]);
   coordinator.leave("b-1", "it left");
   coordinator.join(fakeWorker("b-1", () => {}).port);

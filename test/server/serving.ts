@@ -20,6 +20,8 @@ import { Tokens } from "../../server/tokens.ts";
 export class NotingCoordinator implements Coordinator {
   readonly joined: WorkerPort[] = [];
   readonly left: string[] = [];
+  /** Why, by worker. */
+  readonly reasons = new Map<string, string>();
   readonly messages: { worker: string; message: ClientMessage }[] = [];
   readonly started: RunConfig[] = [];
   readonly wishes: string[] = [];
@@ -34,8 +36,9 @@ export class NotingCoordinator implements Coordinator {
     this.joined.push(worker);
   }
 
-  leave(worker: string): void {
+  leave(worker: string, reason: string): void {
     this.left.push(worker);
+    this.reasons.set(worker, reason);
   }
 
   message(worker: string, message: ClientMessage): void {

@@ -1,7 +1,7 @@
 // The benchmark of the wide reducer: what summing a segment over sites costs their processors, links left out.
 // Not here: codecs by themselves (reduce.ts), links (link/).
 import type { Plan } from "../../core/plan/plan.ts";
-import type { Codec } from "../../core/reduce/codec.ts";
+import { CODECS, type Codec } from "../../core/reduce/codec.ts";
 import { sumAcrossSites } from "../../core/reduce/sum-across-sites.ts";
 import { memoryNetwork } from "../fixtures/memory-network.ts";
 import { sampleValues } from "../fixtures/samples.ts";
@@ -9,12 +9,11 @@ import type { Reducer } from "./result.ts";
 
 const SITES = [2, 4, 8];
 const VALUES = [2 ** 16, 2 ** 18, 2 ** 20];
-const REDUCED: readonly Codec[] = ["f32", "int8", "int4"];
 
 /** Each case: seconds of one site's processor, all sites in this thread after each other. */
 export async function benchReducers(rounds: number, say: (line: string) => void): Promise<Reducer[]> {
   const results: Reducer[] = [];
-  for (const codec of REDUCED) {
+  for (const codec of CODECS) {
     for (const values of VALUES) {
       for (const sites of SITES) {
         say(`reducer, ${codec}, ${values} values, ${sites} sites`);

@@ -7,7 +7,7 @@ import { tinyConfig } from "../fixtures/configs.ts";
 import { sharedCluster } from "./cluster.ts";
 import { eventsOf } from "./command.ts";
 
-const STEPS = 6;
+const STEPS = 50;
 const config: RunConfig = tinyConfig({ steps: STEPS, stages: 2 });
 
 describe.skipIf(!findFirefox())("where Firefox is installed", () => {

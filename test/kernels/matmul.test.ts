@@ -75,7 +75,10 @@ describe.each(VARIANTS)("%s", (_, variant) => {
   const runs = runsHere(variant);
   const operands = operandsOf(variant);
   describe.runIf(runs).each(["nt", "nn", "tn"] as const)("%s", (layout) => {
-    test.each(SHAPES)("%d x %d x %d: store, accumulate, residual", async (M, anyN, anyK) => {
+    // Only forward products are added to a stream: where stages use no epilogue, none is compiled.
+    const adds = layout === "nt";
+    const epilogues = `store, accumulate${adds ? ", residual" : ""}`;
+    test.each(SHAPES)(`%d x %d x %d: ${epilogues}`, async (M, anyN, anyK) => {
       const N = layout === "nt" ? anyN : inFours(anyN);
       const K = layout === "nt" ? inFours(anyK) : anyK;
       const product: Product = { layout, M, N, K };
@@ -96,11 +99,11 @@ describe.each(VARIANTS)("%s", (_, variant) => {
       const results = await runOperations(arrays, ({ a, b, before, stored, accumulated, added }) => [
         matmul(variant, product, a, b, { kind: "store", c: stored }),
         matmul(variant, product, a, b, { kind: "accumulate", c: accumulated }),
-        matmul(variant, product, a, b, { kind: "residual", c: added, residual: before }),
+        ...(adds ? [matmul(variant, product, a, b, { kind: "residual", c: added, residual: before })] : []),
       ]);
       expectClose(trimmed(results.stored, M, N), expected, TOLERANCE);
       expectClose(trimmed(results.accumulated, M, N), sum, TOLERANCE);
-      expectClose(trimmed(results.added, M, N), sum, TOLERANCE);
+      if (adds) expectClose(trimmed(results.added, M, N), sum, TOLERANCE);
     });
   });
 

@@ -30,8 +30,8 @@ import type { CommittedStep, Strategy } from "./strategy/strategy.ts";
 import { syncStrategy } from "./strategy/sync.ts";
 
 /**
- * Generations without a committed step, each ended by a failure, after which a run gives up: what ended them will end the
- * next as well.
+ * Generations that got no further than those before, each ended by a failure, after which a run gives up: what ended them
+ * will end the next as well.
  */
 const MOST_FRUITLESS = 3;
 
@@ -57,6 +57,9 @@ export interface RunParts {
   readonly changed: () => void;
 }
 
+/** What is to be done once a step is committed. */
+type Duty = "validate" | "sample" | "save";
+
 /** Asked for from outside, carried out between two steps. */
 type Wish = "stop" | "replan";
 
@@ -76,7 +79,11 @@ export class Run {
   #handover: Handover | null = null;
   #wish: Wish | null = null;
   #paused: { promise: Promise<void>; resolve: () => void } | null = null;
+  /** After the latest step, and not done yet: what ends a generation meanwhile leaves it to the next. */
+  #due: Duty[] = [];
   #fruitless = 0;
+  /** Committed once, even if the run has gone back since. */
+  #furthest: number;
   #stepBegan = 0;
   readonly tally = new Tally();
 
@@ -84,6 +91,7 @@ export class Run {
     this.#parts = parts;
     this.checkpoint = parts.start;
     if (parts.start?.run === parts.id) this.step = parts.start.step;
+    this.#furthest = this.step;
   }
 
   get id(): string {
@@ -97,7 +105,8 @@ export class Run {
   /** Runs to the end: done, stopped or failed. Never rejects; what went wrong is an event. */
   async drive(): Promise<void> {
     try {
-      while (this.step < this.config.steps && (!this.stopping || this.#handover)) {
+      // What workers keep is in no checkpoint yet: it is loaded once more, to be saved.
+      while (this.#handover || (this.step < this.config.steps && !this.stopping)) {
         try {
           await this.#runGeneration();
         } catch (error) {
@@ -106,7 +115,7 @@ export class Run {
           if (!another) throw error;
           if (!(error instanceof WorkerGone) && ++this.#fruitless === MOST_FRUITLESS) {
             throw new RunImpossible(
-              `${MOST_FRUITLESS} generations in a row came to no step; the last: ${error.message}`,
+              `${MOST_FRUITLESS} generations in a row got no further; the last: ${error.message}`,
             );
           }
           await this.#recover(error.message);
@@ -233,6 +242,7 @@ export class Run {
     }
     this.#setStatus("training");
     const strategy = this.#strategy(cohort, plan, handover?.tokens ?? this.checkpoint?.tokens ?? {});
+    await this.#doWhatIsDue(cohort, plan, strategy);
     while (this.step < this.config.steps && !this.#wish) {
       await this.#train(cohort, plan, strategy);
       if (this.#paused && !this.#wish) await this.#holdWhilePaused();
@@ -241,7 +251,7 @@ export class Run {
       await this.#hold(cohort, plan, strategy);
       return;
     }
-    if (this.stopping && this.checkpoint?.step !== this.step) await this.#save(cohort, strategy);
+    if (this.checkpoint?.step !== this.step) await this.#save(cohort, strategy);
     const reason = this.stopping ? "run stop" : "run done";
     await cohort.ask({ type: "release", generation: this.#generation, reason }, "released");
   }
@@ -273,7 +283,7 @@ export class Run {
   #onStep(plan: Plan, step: CommittedStep): void {
     const now = performance.now();
     this.step = step.step;
-    this.#fruitless = 0;
+    if (this.step > this.#furthest) this.#getFurther();
     this.tally.loss = step.loss;
     this.tally.activationBytesNeeded += stepActivationBytes(this.config, plan.replicas);
     const seconds = (now - this.#stepBegan) / 1000;
@@ -293,14 +303,20 @@ export class Run {
     const from = this.step;
     this.#stepBegan = performance.now();
     await strategy.advance(from, until, () => this.#wish !== null || this.#paused !== null);
-    if (this.step > from) await this.#dueAfterStep(cohort, plan, strategy);
+    if (this.step === from) return;
+    const isDue = (every: number) => this.step % every === 0 || this.step === steps;
+    const duties = { validate: validEvery, sample: sampleEvery, save: checkpointEvery };
+    this.#due = (Object.keys(duties) as Duty[]).filter((duty) => isDue(duties[duty]));
+    await this.#doWhatIsDue(cohort, plan, strategy);
   }
 
-  async #dueAfterStep(cohort: Cohort, plan: Plan, strategy: Strategy): Promise<void> {
-    const due = (every: number) => this.step % every === 0 || this.step === this.config.steps;
-    if (due(this.config.validEvery)) await this.#validate(cohort, plan);
-    if (due(this.config.sampleEvery)) await this.#sample(cohort, plan);
-    if (due(this.config.checkpointEvery)) await this.#save(cohort, strategy);
+  async #doWhatIsDue(cohort: Cohort, plan: Plan, strategy: Strategy): Promise<void> {
+    for (let duty = this.#due[0]; duty; duty = this.#due[0]) {
+      if (duty === "validate") await this.#validate(cohort, plan);
+      else if (duty === "sample") await this.#sample(cohort, plan);
+      else await this.#save(cohort, strategy);
+      this.#due.shift();
+    }
   }
 
   async #validate(cohort: Cohort, plan: Plan): Promise<void> {
@@ -324,7 +340,14 @@ export class Run {
   async #save(cohort: Cohort, strategy: Strategy): Promise<void> {
     const { step, id } = this;
     this.checkpoint = await save(cohort, strategy, step, id, this.#parts);
+    this.#getFurther();
     this.#parts.emit({ event: "checkpoint", step, checkpoint: this.checkpoint.id });
+  }
+
+  /** The run has come to what it had not come to before: a step, or a checkpoint of one. */
+  #getFurther(): void {
+    this.#furthest = Math.max(this.#furthest, this.step);
+    this.#fruitless = 0;
   }
 
   #fitsOtherwise(worker: string): boolean {
@@ -350,7 +373,10 @@ export class Run {
     const step = isKept ? this.step : stored;
     this.tally.stepsRetried += this.step - step + inStep;
     this.step = step;
-    if (!isKept) this.#drop(reason);
+    if (!isKept) {
+      this.#drop(reason);
+      this.#due = [];
+    }
     this.#parts.emit({ event: "recovered", step, generation: this.#generation + 1, reason });
   }
 

@@ -110,15 +110,14 @@ export class Run {
         try {
           await this.#runGeneration();
         } catch (error) {
-          const another =
-            error instanceof WorkerLost || (error instanceof DoesNotFit && this.#fitsOtherwise(error.worker));
-          if (!another) throw error;
-          if (!(error instanceof WorkerGone) && ++this.#fruitless === MOST_FRUITLESS) {
+          if (!(error instanceof WorkerLost || error instanceof DoesNotFit)) throw error;
+          const isFailure = error instanceof WorkerLost && !(error instanceof WorkerGone);
+          if (isFailure && ++this.#fruitless === MOST_FRUITLESS) {
             throw new RunImpossible(
               `${MOST_FRUITLESS} generations in a row got no further; the last: ${error.message}`,
             );
           }
-          await this.#recover(error.message);
+          await this.#recover(error);
         }
       }
       if (this.#wish === "stop") {
@@ -350,10 +349,6 @@ export class Run {
     this.#fruitless = 0;
   }
 
-  #fitsOtherwise(worker: string): boolean {
-    return this.#parts.planning.learnThatTooMuch(this.plan!, worker, this.#parts.crew());
-  }
-
   /** The generation ends, and its workers keep their states for the next. */
   async #hold(cohort: Cohort, plan: Plan, { tokens }: Strategy): Promise<void> {
     const handover = new Handover(this.config, plan, cohort.generation, tokens);
@@ -365,10 +360,13 @@ export class Run {
   /**
    * After a loss: on from what workers keep, without doing a committed step again; or else back to the latest
    * checkpoint, whose steps are committed, and those after it are done again.
+   * @throws the error, when no plan gives less to those whose GPUs are too small
    */
-  async #recover(reason: string): Promise<void> {
+  async #recover(error: WorkerLost | DoesNotFit): Promise<void> {
+    const { message: reason } = error;
     const inStep = this.#begun ? 1 : 0;
     const isKept = await this.#salvage();
+    if (error instanceof DoesNotFit && !(await this.#fitsOtherwise(reason))) throw error;
     const stored = this.checkpoint?.run === this.id ? this.checkpoint.step : 0;
     const step = isKept ? this.step : stored;
     this.tally.stepsRetried += this.step - step + inStep;
@@ -378,6 +376,15 @@ export class Run {
       this.#due = [];
     }
     this.#parts.emit({ event: "recovered", step, generation: this.#generation + 1, reason });
+  }
+
+  /** Whether there is another plan, for all whose GPUs are too small: each says so before its last word, if it has to. */
+  async #fitsOtherwise(reason: string): Promise<boolean> {
+    const cohort = this.#cohort!;
+    if (!this.#handover) {
+      await cohort.gather({ type: "release", generation: this.#generation, reason }, "released");
+    }
+    return this.#parts.planning.learnThatTooMuch(this.plan!, cohort.unfit, this.#parts.crew());
   }
 
   /**

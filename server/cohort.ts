@@ -49,10 +49,15 @@ export class Cohort {
   /** Asked and not yet answered by all; no two of one type and step concern the same worker. */
   readonly #questions = new Set<Question>();
   #end: Error | null = null;
+  readonly #ended: Promise<never>;
+  #break!: (error: Error) => void;
 
   constructor(generation: number, members: readonly WorkerPort[]) {
     this.generation = generation;
     this.#members = new Map(members.map((member) => [member.id, member]));
+    this.#ended = new Promise((_, reject) => (this.#break = reject));
+    // Who does not wait for it is told by what is asked next.
+    this.#ended.catch(() => {});
   }
 
   /** Whether the generation still needs the worker. */
@@ -89,6 +94,13 @@ export class Cohort {
     if (this.#end) throw this.#end;
     const orderOf = typeof order === "function" ? order : () => order;
     return new Promise((resolve, reject) => this.#put(orderOf, type, workers, resolve, reject));
+  }
+
+  /** Waits for what is no answer. @throws what ends the generation meanwhile */
+  async within<T>(wait: Promise<T>): Promise<T> {
+    const result = await Promise.race([wait, this.#ended]);
+    if (this.#end) throw this.#end;
+    return result;
   }
 
   /** As `ask`, of all who are left, after the generation's end as well: who is lost meanwhile is not waited for. */
@@ -171,6 +183,7 @@ export class Cohort {
   /** Ends the generation: what is asked now, and anything after it but `gather`, is answered with `error`. */
   fail(error: Error): void {
     this.#end ??= error;
+    this.#break(this.#end);
     for (const question of this.#questions) {
       if (!question.reject) continue;
       this.#questions.delete(question);

@@ -9,25 +9,23 @@ import { PlanImpossible } from "../core/plan/plan-impossible.ts";
 import type { Occasion } from "../core/plan/replanning.ts";
 import { replicasAreAlike, type Moves } from "../core/plan/moves.ts";
 import { linksOf, positionOf, type Plan, type PlannedLink } from "../core/plan/plan.ts";
-import {
-  sampleActivationBytes,
-  stepActivationBytes,
-  validationActivationBytes,
-} from "../core/plan/traffic.ts";
+import { stepActivationBytes } from "../core/plan/traffic.ts";
 import type { ClientMessage } from "../core/protocol/control.ts";
 import type { RunEvent, RunStatus } from "../core/protocol/events.ts";
 import { firstOrder, type Beginning } from "./assignments.ts";
-import { sample, SAMPLE_TOKENS, save, validate } from "./between-steps.ts";
+import { sample, validate } from "./between-steps.ts";
 import type { Checkpoint, Checkpoints } from "./checkpoints.ts";
 import { Cohort, DoesNotFit, RunImpossible, WorkerGone, WorkerLost } from "./cohort.ts";
 import type { WorkerPort } from "./coordinator-port.ts";
 import type { Corpus } from "./corpus.ts";
 import { Handover, type RoundsTokens } from "./handover.ts";
 import type { Candidates, Planning } from "./planning.ts";
+import { Saves } from "./saves.ts";
 import { Tally } from "./tally.ts";
 import { RoundsStrategy } from "./strategy/rounds.ts";
 import type { CommittedStep, Strategy } from "./strategy/strategy.ts";
 import { syncStrategy } from "./strategy/sync.ts";
+import { Wishes } from "./wishes.ts";
 
 /**
  * Generations that got no further than those before, each ended by a failure, after which a run gives up: what ended them
@@ -60,15 +58,11 @@ export interface RunParts {
 /** What is to be done once a step is committed. */
 type Duty = "validate" | "sample" | "save";
 
-/** Asked for from outside, carried out between two steps. */
-type Wish = "stop" | "replan";
-
 export class Run {
   readonly #parts: RunParts;
   status: RunStatus = "waiting";
   step = 0;
   plan: Plan | null = null;
-  checkpoint: Checkpoint | null;
   /** Of the plan in force, and those on which states move. */
   links: readonly PlannedLink[] = [];
   #cohort: Cohort | null = null;
@@ -77,25 +71,30 @@ export class Run {
   #begun = false;
   /** What workers keep until the next generation has begun. */
   #handover: Handover | null = null;
-  #wish: Wish | null = null;
-  #paused: { promise: Promise<void>; resolve: () => void } | null = null;
   /** After the latest step, and not done yet: what ends a generation meanwhile leaves it to the next. */
   #due: Duty[] = [];
+  readonly #wishes = new Wishes();
   #fruitless = 0;
   /** Committed once, even if the run has gone back since. */
   #furthest: number;
   #stepBegan = 0;
+  readonly #saves: Saves;
   readonly tally = new Tally();
 
   constructor(parts: RunParts) {
     this.#parts = parts;
-    this.checkpoint = parts.start;
     if (parts.start?.run === parts.id) this.step = parts.start.step;
     this.#furthest = this.step;
+    this.#saves = new Saves({ ...parts, onStored: () => (this.#fruitless = 0) });
   }
 
   get id(): string {
     return this.#parts.id;
+  }
+
+  /** The latest. */
+  get checkpoint(): Checkpoint | null {
+    return this.#saves.latest;
   }
 
   get config(): RunConfig {
@@ -120,7 +119,8 @@ export class Run {
           await this.#recover(error);
         }
       }
-      if (this.#wish === "stop") {
+      await this.#saves.settled();
+      if (this.stopping) {
         this.#setStatus("stopped");
         this.#parts.emit({ event: "stopped", step: this.step });
       } else {
@@ -137,6 +137,7 @@ export class Run {
       }
     } catch (error) {
       this.#drop("the run failed");
+      await this.#saves.settled();
       this.#setStatus("failed");
       this.#parts.emit({
         event: "failed",
@@ -151,32 +152,23 @@ export class Run {
   }
 
   get stopping(): boolean {
-    return this.#wish === "stop";
+    return this.#wishes.stops;
   }
 
   stop(): void {
-    this.#wish = "stop";
+    this.#wishes.stop();
     this.setPaused(false);
   }
 
   /** When another plan is worth it by now: a new generation, after the step in progress. */
   reconsider(occasion: Occasion): void {
-    if (!this.plan || this.#wish) return;
+    if (!this.plan || this.#wishes.ends) return;
     const circumstances = { occasion, stepsLeft: this.config.steps - this.step };
-    if (this.#parts.planning.wantsAnother(this.plan, this.#parts.crew, circumstances)) this.#wish = "replan";
+    if (this.#parts.planning.wantsAnother(this.plan, this.#parts.crew, circumstances)) this.#wishes.replan();
   }
 
   setPaused(paused: boolean): void {
-    if (paused === (this.#paused !== null)) return;
-    if (paused) {
-      let resolve = () => {};
-      const promise = new Promise<void>((settle) => (resolve = settle));
-      this.#paused = { promise, resolve };
-    } else {
-      this.#paused?.resolve();
-      this.#paused = null;
-    }
-    this.#parts.emit({ event: "paused", paused });
+    if (this.#wishes.pause(paused)) this.#parts.emit({ event: "paused", paused });
   }
 
   takesPart(worker: string): boolean {
@@ -184,12 +176,14 @@ export class Run {
   }
 
   deliver(worker: string, message: Extract<ClientMessage, { generation: number }>): void {
+    if (message.type === "saved" || message.type === "unsaved") return this.#saves.deliver(worker, message);
     if (this.takesPart(worker)) this.tally.take(worker, message);
     this.#cohort?.deliver(worker, message);
   }
 
   lose(worker: string, reason: string): void {
     this.#handover?.lose(worker);
+    this.#saves.lose(worker, reason);
     if (!this.takesPart(worker) || this.#cohort!.letGo(worker)) return;
     this.tally.workersLost++;
     this.#cohort!.lose(worker, new WorkerGone(`worker ${worker} ${reason}`));
@@ -198,9 +192,8 @@ export class Run {
   async #runGeneration(): Promise<void> {
     this.#setStatus("waiting");
     const crew = await this.#parts.someCrew();
-    // What workers keep is in no checkpoint yet: a run that stops now goes on to where it is saved.
     if (this.stopping && (!this.#handover || crew.ports.size === 0)) return this.#drop("run stop");
-    if (!this.stopping) this.#wish = null;
+    this.#wishes.planned();
     const planned = this.#parts.planning.plan(crew);
     const { plan } = planned;
     const handover = this.#handover;
@@ -240,17 +233,17 @@ export class Run {
       await cohort.ask(release, "released", lenders);
     }
     this.#setStatus("training");
-    const strategy = this.#strategy(cohort, plan, handover?.tokens ?? this.checkpoint?.tokens ?? {});
+    const strategy = this.#strategy(cohort, plan, handover?.tokens ?? beginning.checkpoint?.tokens ?? {});
     await this.#doWhatIsDue(cohort, plan, strategy);
-    while (this.step < this.config.steps && !this.#wish) {
+    while (this.step < this.config.steps && !this.#wishes.ends) {
       await this.#train(cohort, plan, strategy);
-      if (this.#paused && !this.#wish) await this.#holdWhilePaused();
+      if (this.#wishes.pauses && !this.#wishes.ends) await this.#holdWhilePaused(cohort);
     }
-    if (this.#wish === "replan" && this.step < this.config.steps) {
+    if (this.#wishes.replans && this.step < this.config.steps) {
       await this.#hold(cohort, plan, strategy);
       return;
     }
-    if (this.checkpoint?.step !== this.step) await this.#save(cohort, strategy);
+    await this.#saveLast(cohort, strategy);
     const reason = this.stopping ? "run stop" : "run done";
     await cohort.ask({ type: "release", generation: this.#generation, reason }, "released");
   }
@@ -282,7 +275,8 @@ export class Run {
   #onStep(plan: Plan, step: CommittedStep): void {
     const now = performance.now();
     this.step = step.step;
-    if (this.step > this.#furthest) this.#getFurther();
+    if (this.step > this.#furthest) this.#fruitless = 0;
+    this.#furthest = Math.max(this.#furthest, this.step);
     this.tally.loss = step.loss;
     this.tally.activationBytesNeeded += stepActivationBytes(this.config, plan.replicas);
     const seconds = (now - this.#stepBegan) / 1000;
@@ -301,7 +295,7 @@ export class Run {
     const until = Math.min(steps, ...[validEvery, sampleEvery, checkpointEvery].map(next));
     const from = this.step;
     this.#stepBegan = performance.now();
-    await strategy.advance(from, until, () => this.#wish !== null || this.#paused !== null);
+    await strategy.advance(from, until, () => this.#wishes.ends || this.#wishes.pauses);
     if (this.step === from) return;
     const isDue = (every: number) => this.step % every === 0 || this.step === steps;
     const duties = { validate: validEvery, sample: sampleEvery, save: checkpointEvery };
@@ -313,40 +307,34 @@ export class Run {
     for (let duty = this.#due[0]; duty; duty = this.#due[0]) {
       if (duty === "validate") await this.#validate(cohort, plan);
       else if (duty === "sample") await this.#sample(cohort, plan);
-      else await this.#save(cohort, strategy);
+      else if (this.step < this.config.steps) this.#saves.begin(this.step, cohort, strategy);
       this.#due.shift();
     }
   }
 
   async #validate(cohort: Cohort, plan: Plan): Promise<void> {
-    const { step, config } = this;
-    const { loss, tokens } = await validate(cohort, plan, step);
-    const { count, validFrom } = this.#parts.corpus.source;
-    this.tally.activationBytesNeeded += validationActivationBytes(config, plan, count - validFrom);
+    const { step } = this;
+    const { loss, tokens, activationBytes } = await validate(cohort, plan, step, this.#parts);
+    this.tally.activationBytesNeeded += activationBytes;
     this.tally.validLoss = loss;
     this.#parts.emit({ event: "valid", step, loss, tokens });
   }
 
   async #sample(cohort: Cohort, plan: Plan): Promise<void> {
-    const { step, config } = this;
-    const { corpus } = this.#parts;
-    const text = await sample(cohort, plan, step, corpus, config);
-    const { length } = corpus.prompt;
-    this.tally.activationBytesNeeded += sampleActivationBytes(config, plan, length, SAMPLE_TOKENS);
+    const { step } = this;
+    const { text, activationBytes } = await sample(cohort, plan, step, this.#parts);
+    this.tally.activationBytesNeeded += activationBytes;
     this.#parts.emit({ event: "sample", step, text });
   }
 
-  async #save(cohort: Cohort, strategy: Strategy): Promise<void> {
-    const { step, id } = this;
-    this.checkpoint = await save(cohort, strategy, step, id, this.#parts);
-    this.#getFurther();
-    this.#parts.emit({ event: "checkpoint", step, checkpoint: this.checkpoint.id });
-  }
-
-  /** The run has come to what it had not come to before: a step, or a checkpoint of one. */
-  #getFurther(): void {
-    this.#furthest = Math.max(this.#furthest, this.step);
-    this.#fruitless = 0;
+  /** Nothing goes on after it, so it is waited for, and tried again. @throws WorkerLost, RunImpossible */
+  async #saveLast(cohort: Cohort, strategy: Strategy): Promise<void> {
+    let reason = await cohort.within(this.#saves.settled());
+    for (let tries = MOST_FRUITLESS; this.#saves.step !== this.step; tries--) {
+      if (tries === 0) throw new RunImpossible(`the last checkpoint could not be saved: ${reason}`);
+      this.#saves.begin(this.step, cohort, strategy);
+      reason = await cohort.within(this.#saves.settled());
+    }
   }
 
   /** The generation ends, and its workers keep their states for the next. */
@@ -367,14 +355,15 @@ export class Run {
     const inStep = this.#begun ? 1 : 0;
     const isKept = await this.#salvage();
     if (error instanceof DoesNotFit && !(await this.#fitsOtherwise(reason))) throw error;
-    const stored = this.checkpoint?.run === this.id ? this.checkpoint.step : 0;
-    const step = isKept ? this.step : stored;
-    this.tally.stepsRetried += this.step - step + inStep;
-    this.step = step;
     if (!isKept) {
       this.#drop(reason);
       this.#due = [];
+      // One on its way is worth waiting for: whatever comes of it, none is later than where the run goes on.
+      await this.#saves.settled();
     }
+    const step = isKept ? this.step : (this.#saves.step ?? 0);
+    this.tally.stepsRetried += this.step - step + inStep;
+    this.step = step;
     this.#parts.emit({ event: "recovered", step, generation: this.#generation + 1, reason });
   }
 
@@ -410,9 +399,10 @@ export class Run {
     this.#cohort?.tell({ type: "release", generation: this.#generation, reason });
   }
 
-  async #holdWhilePaused(): Promise<void> {
+  async #holdWhilePaused(cohort: Cohort): Promise<void> {
+    await cohort.within(this.#saves.settled());
     this.#setStatus("paused");
-    await this.#paused?.promise;
+    await this.#wishes.resumed();
     this.#setStatus("training");
   }
 

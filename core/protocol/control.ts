@@ -7,7 +7,7 @@ import { Plan, PlannedLink } from "../plan/plan.ts";
 import { PeerSpeed, WorkerSpeed } from "../plan/speed.ts";
 import { History, RunEvent, Snapshot } from "./events.ts";
 
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 export const MAX_CONTROL_BYTES = 64 * 1024;
 /** Only the history that a viewer starts from may be longer. */
 export const MAX_VIEWER_BYTES = 4 * 1024 * 1024;
@@ -104,7 +104,9 @@ export const ClientMessage = z.discriminatedUnion("type", [
     tokens: index,
   }),
   z.strictObject({ type: z.literal("sampled"), generation, step, tokens: z.array(index).max(4096) }),
+  /** The shard is stored; or it will not be. Either may come long after the generation has ended. */
   z.strictObject({ type: z.literal("saved"), generation, step, shard: Shard }),
+  z.strictObject({ type: z.literal("unsaved"), generation, step, reason: text }),
   /** Exchanges have taken effect. CRC-32s of what all sites agree on, by part of the model: "embed", "block 3". */
   z.strictObject({
     type: z.literal("merged"),
@@ -200,7 +202,10 @@ export const WorkerMessage = z.discriminatedUnion("type", [
     temperature: z.number().min(0),
     seed: index,
   }),
+  /** Draft a shard, upload it beside what comes next, then say "saved" or "unsaved". */
   z.strictObject({ type: z.literal("save"), generation, step }),
+  /** The checkpoint is given up: so is the shard on its way to it. */
+  z.strictObject({ type: z.literal("discard"), generation, step }),
   /** Begin to exchange these fragments with the other sites, as they are after this step. `tokens`: the site's weight. */
   z.strictObject({
     type: z.literal("exchange"),

@@ -75,7 +75,10 @@ export const RunEvent = z.discriminatedUnion("event", [
   z.strictObject({ event: z.literal("worker"), worker: z.string(), site: z.string(), state: z.string() }),
   z.strictObject({ event: z.literal("valid"), step: index, loss: z.number(), tokens: index }),
   z.strictObject({ event: z.literal("sample"), step: index, text: z.string() }),
+  /** All of what the workers held after `step` is stored. Later steps may have been done meanwhile. */
   z.strictObject({ event: z.literal("checkpoint"), step: index, checkpoint: z.string() }),
+  /** The checkpoint that was due after `step` will not be there: the one before stays the latest. */
+  z.strictObject({ event: z.literal("unsaved"), step: index, reason: z.string() }),
   /** Workers were lost or replaced; the run goes on after `step`. */
   z.strictObject({ event: z.literal("recovered"), step: index, generation: index, reason: z.string() }),
   /** After an exchange, sites held different values of a part of the model; those of `worker` were replaced. */

@@ -10,7 +10,7 @@ import type { Occasion } from "../core/plan/replanning.ts";
 import { replicasAreAlike, type Moves } from "../core/plan/moves.ts";
 import { linksOf, positionOf, type Plan, type PlannedLink } from "../core/plan/plan.ts";
 import { stepActivationBytes } from "../core/plan/traffic.ts";
-import type { ClientMessage } from "../core/protocol/control.ts";
+import { MessageTooLong, type ClientMessage } from "../core/protocol/control.ts";
 import type { RunEvent, RunStatus } from "../core/protocol/events.ts";
 import { firstOrder, type Beginning } from "./assignments.ts";
 import { sample, validate } from "./between-steps.ts";
@@ -32,6 +32,9 @@ import { Wishes } from "./wishes.ts";
  * will end the next as well.
  */
 const MOST_FRUITLESS = 3;
+
+/** What ends a run on any cluster like this one. */
+const CONFIGURATION = [DoesNotFit, PlanImpossible, MessageTooLong];
 
 export interface Crew extends Candidates {
   readonly ports: ReadonlyMap<string, WorkerPort>;
@@ -142,7 +145,7 @@ export class Run {
       this.#parts.emit({
         event: "failed",
         message: error instanceof Error ? error.message : String(error),
-        cause: error instanceof DoesNotFit || error instanceof PlanImpossible ? "configuration" : "failure",
+        cause: CONFIGURATION.some((kind) => error instanceof kind) ? "configuration" : "failure",
       });
     } finally {
       this.#cohort = null;

@@ -64,6 +64,7 @@ describe("isWorthAPause", () => {
 
   describe("for shares of wide sums by lines that were not known at first", () => {
     const sites = new Map(["a", "b", "c"].map((site) => [site, [`${site}-1`]]));
+    const thirds = tinyConfig({ batch: 33, microbatch: 1 });
     const even = measured({ "a-1": 6e7, "b-1": 6e7, "c-1": 6e7 });
     const lines = (mbit: readonly number[]): Measured => ({
       ...even,
@@ -71,9 +72,9 @@ describe("isWorthAPause", () => {
         [...sites.keys()].map((site, i) => [site, { bytesPerSecond: mbit[i]! * 125e3, delay: 0 }]),
       ),
     });
-    const blind = planRun(config, sites, even).plan;
+    const blind = planRun(thirds, sites, even).plan;
     const verdict = (current: Plan, mbit: readonly number[], stepsLeft = 1e6): boolean =>
-      isWorthAPause(current, planRun(config, sites, lines(mbit)), because("speeds", stepsLeft));
+      isWorthAPause(current, planRun(thirds, sites, lines(mbit)), because("speeds", stepsLeft));
 
     test("when they save enough of a step, and steps enough are left", () => {
       expect(blind.wideShares).toBeUndefined();
@@ -83,7 +84,7 @@ describe("isWorthAPause", () => {
     });
 
     test("not again once they are in force, though lines vary", () => {
-      const { plan } = planRun(config, sites, lines([20, 20, 5]));
+      const { plan } = planRun(thirds, sites, lines([20, 20, 5]));
       expect(verdict(plan, [20, 20, 5])).toBe(false);
       expect(verdict(plan, [20, 19, 5.5])).toBe(false);
       expect(verdict(plan, [20, 23, 4])).toBe(false);

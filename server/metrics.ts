@@ -44,5 +44,38 @@ export class Metrics {
           this.set({ link: "wide", purpose }, bytes);
       },
     });
+    new Gauge({
+      name: "tributary_worker_channel_bytes",
+      help: "Bytes that each worker has put on data channels in the latest run",
+      labelNames: ["worker", "link"],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const [worker, { siteBytes, wideBytes }] of Object.entries(snapshot().run?.byWorker ?? {})) {
+          this.set({ worker, link: "site" }, siteBytes);
+          this.set({ worker, link: "wide" }, wideBytes);
+        }
+      },
+    });
+    this.#share("computing", "Share of their time in which the latest run's workers have computed", snapshot);
+    this.#share(
+      "overlapped",
+      "Share of the time of the latest run's exchanges between sites in which workers have computed meanwhile",
+      snapshot,
+    );
+  }
+
+  /** Without a value as long as there is none. */
+  #share(of: "computing" | "overlapped", help: string, snapshot: () => Snapshot): void {
+    new Gauge({
+      name: `tributary_${of}_share`,
+      help,
+      registers: [this.registry],
+      collect() {
+        this.remove();
+        const share = snapshot().run?.[of] ?? null;
+        if (share !== null) this.set(share);
+      },
+    });
   }
 }

@@ -8,7 +8,7 @@
 // fill and drain: the first microbatch's way there and back; then one period each. 1F1B has as many microbatches under
 // way as there are stages (Narayanan et al., "PipeDream", SOSP 2019), so a cycle of the order over stages s..t takes
 // the mean of their W and of the 2 (t - s) hops between them: none takes longer than that period (the cycle means of a
-// timed event graph: Baccelli et al., "Synchronization and Linearity", 1992). test/core/cost.test.ts holds it against
+// timed event graph: Baccelli et al., "Synchronization and Linearity", 1992). test/core/timeline.test.ts holds it against
 // the exact times.
 import type { RunConfig } from "../model/config.ts";
 import { parameterSpace } from "../model/parameters.ts";

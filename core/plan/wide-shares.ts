@@ -26,6 +26,12 @@ export function wideShares(bytesPerSecond: readonly number[]): number[] {
   return bytesPerSecond.map((speed) => Math.max(0, time * speed - 1) / (count - 2));
 }
 
+/** What the slowest site takes for a value of a wide sum, of what one value takes it: bytes aside. */
+export function sumSeconds(shares: readonly number[], bytesPerSecond: readonly number[]): number {
+  const others = shares.length - 2;
+  return Math.max(...shares.map((share, i) => (1 + others * share) / bytesPerSecond[i]!));
+}
+
 /** Where each site's part of `size` values begins and ends: whole numbers, without gaps. */
 export function cutByShares(size: number, shares: readonly number[]): { first: number; end: number }[] {
   let before = 0;
@@ -41,8 +47,21 @@ export function cutByShares(size: number, shares: readonly number[]): { first: n
 }
 
 /** Where the lines of all sites are known, each takes the share of wide sums that its line suits. */
-export function withWideShares(plan: Plan, { wideLinks }: Measured): Plan {
-  const lines = leadReplicas(plan).map(({ site }) => wideLinks.get(site));
-  if (lines.length < 3 || lines.includes(undefined)) return plan;
-  return { ...plan, wideShares: wideShares(lines.map((line) => line!.bytesPerSecond)) };
+export function withWideShares(plan: Plan, measured: Measured): Plan {
+  const lines = linesOf(plan, measured);
+  return lines.length < 3 || lines.includes(undefined)
+    ? plan
+    : { ...plan, wideShares: wideShares(lines as number[]) };
 }
+
+/** Part of a wide sum's time that `next` saves, where it differs from `current` in shares alone. */
+export function savedByShares(current: Plan, next: Plan, measured: Measured): number {
+  if (!next.wideShares) return 0;
+  const lines = linesOf(next, measured) as number[];
+  const present = current.wideShares ?? lines.map(() => 1 / lines.length);
+  return 1 - sumSeconds(next.wideShares, lines) / sumSeconds(present, lines);
+}
+
+/** Bytes a second of each site's line to the others, where that is known. */
+const linesOf = (plan: Plan, { wideLinks }: Measured): (number | undefined)[] =>
+  leadReplicas(plan).map(({ site }) => wideLinks.get(site)?.bytesPerSecond);

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type Measured, NOTHING_MEASURED } from "../../core/plan/measured.ts";
+import type { Plan } from "../../core/plan/plan.ts";
 import { planRun } from "../../core/plan/planner.ts";
 import { isWorthAPause, type Circumstances, type Occasion } from "../../core/plan/replanning.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
@@ -59,5 +60,34 @@ describe("isWorthAPause", () => {
     const next = planRun(config, both, measured({ "a-1": 1e9, "a-2": 0.25e9 }));
     expect(isWorthAPause(plan, next, because("speeds", 10))).toBe(false);
     expect(isWorthAPause(plan, next, because("speeds", 1e5))).toBe(true);
+  });
+
+  describe("for shares of wide sums by lines that were not known at first", () => {
+    const sites = new Map(["a", "b", "c"].map((site) => [site, [`${site}-1`]]));
+    const thirds = tinyConfig({ batch: 33, microbatch: 1 });
+    const even = measured({ "a-1": 6e7, "b-1": 6e7, "c-1": 6e7 });
+    const lines = (mbit: readonly number[]): Measured => ({
+      ...even,
+      wideLinks: new Map(
+        [...sites.keys()].map((site, i) => [site, { bytesPerSecond: mbit[i]! * 125e3, delay: 0 }]),
+      ),
+    });
+    const blind = planRun(thirds, sites, even).plan;
+    const verdict = (current: Plan, mbit: readonly number[], stepsLeft = 1e6): boolean =>
+      isWorthAPause(current, planRun(thirds, sites, lines(mbit)), because("speeds", stepsLeft));
+
+    test("when they save enough of a step, and steps enough are left", () => {
+      expect(blind.wideShares).toBeUndefined();
+      expect(verdict(blind, [20, 20, 5])).toBe(true);
+      expect(verdict(blind, [20, 20, 5], 1)).toBe(false);
+      expect(verdict(blind, [20, 20, 18])).toBe(false);
+    });
+
+    test("not again once they are in force, though lines vary", () => {
+      const { plan } = planRun(thirds, sites, lines([20, 20, 5]));
+      expect(verdict(plan, [20, 20, 5])).toBe(false);
+      expect(verdict(plan, [20, 19, 5.5])).toBe(false);
+      expect(verdict(plan, [20, 23, 4])).toBe(false);
+    });
   });
 });

@@ -27,10 +27,12 @@ export const workers = new Map<string, FakeWorker>();
 export const paused = new Set<string>();
 export const speeds = new Map<string, WorkerSpeed>();
 
-beforeEach(() => {
+/** As before a test. */
+export function reset(): void {
   for (const list of [events, saved]) list.length = 0;
   for (const set of [workers, paused, speeds]) set.clear();
-});
+}
+beforeEach(reset);
 
 export function makeRun(changes: Partial<RunConfig> = {}, start: Checkpoint | null = null): Run {
   const config = tinyConfig({ steps: 6, ...changes });

@@ -77,6 +77,7 @@ function usualAnswer(order: Order): Answer | null {
     case "repair":
       return { type: "repaired", generation, step: order.step };
     case "commit":
+    case "discard":
     case "exchange":
       return null;
   }

@@ -170,7 +170,7 @@ test("links that never come up end the run after three tries, not never", async 
   await run.drive();
   expect(orders("a-1", "assign")).toHaveLength(3);
   expect(of("failed")[0]).toMatchObject({
-    message: "3 generations in a row came to no step; the last: worker a-1: no link to b-1",
+    message: "3 generations in a row got no further; the last: worker a-1: no link to b-1",
     cause: "failure",
   });
 });

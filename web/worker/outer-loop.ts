@@ -45,6 +45,8 @@ export class OuterLoop {
   readonly #followers: readonly Holding[];
   /** Exchanges that have begun and not yet taken effect, by fragment. */
   readonly #underWay = new Map<number, Promise<unknown>>();
+  /** The outer state has been copied for who asked for it last. */
+  #copied: Promise<void> = Promise.resolve();
 
   constructor(parts: OuterLoopParts) {
     const { self, assignment } = parts;
@@ -64,6 +66,7 @@ export class OuterLoop {
   async exchange({ step, exchanges, last }: Order<"exchange">): Promise<void> {
     const { outer, channel, stage, strategy, meter, self: worker } = this.#parts;
     if (!outer) return;
+    await this.#copied;
     const transport = channel.segments(step);
     const options = { strategy, sites: this.#sites, worker };
     const segments = exchanges.map(({ fragment }) => this.#segments(fragment));
@@ -114,6 +117,14 @@ export class OuterLoop {
   /** Resolves when no exchange is under way: then the outer state is whole. */
   async settle(): Promise<void> {
     await Promise.all(this.#underWay.values());
+  }
+
+  /** Calls back once no exchange is under way of those that have begun by now. The next one waits for that. */
+  async whenSettled(copy: () => void): Promise<void> {
+    const copied = this.settle().then(copy);
+    // A failed exchange is met where it takes effect.
+    this.#copied = copied.catch(() => {});
+    return copied;
   }
 
   get #keep(): number | "unsaid" {

@@ -36,10 +36,8 @@ describe("a worker that is lost after the last step", () => {
 
 describe("what fails each time", () => {
   const rounds = roundsStrategy({ inner: 2, fragments: 1 });
-  test.each<{ name: string; at: "save" | "merge" | "validate"; changes: Partial<RunConfig> }>([
-    { name: "a checkpoint in sync", at: "save", changes: { checkpointEvery: 2 } },
+  test.each<{ name: string; at: "merge" | "validate"; changes: Partial<RunConfig> }>([
     { name: "a validation in sync", at: "validate", changes: { checkpointEvery: 2, validEvery: 3 } },
-    { name: "a checkpoint in rounds", at: "save", changes: { checkpointEvery: 3, strategy: rounds } },
     { name: "a merge in rounds", at: "merge", changes: { strategy: rounds } },
   ])("$name: the run ends at the third time", async ({ at, changes }) => {
     const run = makeRun({ steps: 20, ...changes });
@@ -52,6 +50,23 @@ describe("what fails each time", () => {
     expect(of("plan")).toHaveLength(3);
     expect(of("failed")[0]!.message).toMatch(/^3 generations in a row got no further; .*: the disk is full$/);
   });
+
+  test.each([{ strategy: rounds }, {}])(
+    "a checkpoint: the run is trained to its end, and ends when its last is tried for the third time",
+    async (changes) => {
+      const run = makeRun({ steps: 6, checkpointEvery: 2, ...changes });
+      addWorkers(run, ["a-1", "b-1"], (order, answer) =>
+        order.type === "save" ? { ...order, type: "unsaved", reason: "the disk is full" } : answer,
+      );
+      await run.drive();
+      expect(of("plan")).toHaveLength(1);
+      expect(of("unsaved").map(({ step }) => step)).toEqual([2, 4, 6, 6, 6]);
+      expect(of("step").map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+      expect(of("failed")[0]!.message).toMatch(
+        /^the last checkpoint could not be saved: .*: the disk is full$/,
+      );
+    },
+  );
 
   test("but a failure at another step each time is none", async () => {
     const run = makeRun({ steps: 12, checkpointEvery: 3, strategy: rounds });

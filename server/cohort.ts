@@ -26,12 +26,6 @@ export class RunImpossible extends Error {
 /** A worker says that its GPU cannot hold what it was assigned. */
 export class DoesNotFit extends RunImpossible {
   override name = "DoesNotFit";
-  readonly worker: string;
-
-  constructor(message: string, worker: string) {
-    super(message);
-    this.worker = worker;
-  }
 }
 
 interface Question {
@@ -50,6 +44,8 @@ export class Cohort {
   /** Workers that have said their last words: they may go without being missed. */
   readonly #released = new Set<string>();
   readonly #lost = new Set<string>();
+  /** Workers that cannot hold what they were assigned: more may say so after the first has ended the generation. */
+  readonly unfit = new Set<string>();
   /** Asked and not yet answered by all; no two of one type and step concern the same worker. */
   readonly #questions = new Set<Question>();
   #end: Error | null = null;
@@ -137,10 +133,11 @@ export class Cohort {
   deliver(worker: string, answer: Answer): void {
     if (answer.generation !== this.generation || !this.#members.has(worker)) return;
     if (answer.type === "failed") {
+      if (answer.fatal) this.unfit.add(worker);
       // Links go down while a generation is released; each worker's last word comes all the same.
       if (this.#released.has(worker) || this.#releasing(worker)) return;
       const reason = `worker ${worker}: ${answer.message}`;
-      this.fail(answer.fatal ? new DoesNotFit(reason, worker) : new WorkerLost(reason));
+      this.fail(answer.fatal ? new DoesNotFit(reason) : new WorkerLost(reason));
       return;
     }
     for (const question of this.#questions) {

@@ -10,7 +10,7 @@ import type { Occasion } from "../core/plan/replanning.ts";
 import { replicasAreAlike, type Moves } from "../core/plan/moves.ts";
 import { linksOf, positionOf, type Plan, type PlannedLink } from "../core/plan/plan.ts";
 import { stepActivationBytes } from "../core/plan/traffic.ts";
-import type { ClientMessage } from "../core/protocol/control.ts";
+import { MessageTooLong, type ClientMessage } from "../core/protocol/control.ts";
 import type { RunEvent, RunStatus } from "../core/protocol/events.ts";
 import { firstOrder, type Beginning } from "./assignments.ts";
 import { sample, validate } from "./between-steps.ts";
@@ -32,6 +32,9 @@ import { Wishes } from "./wishes.ts";
  * will end the next as well.
  */
 const MOST_FRUITLESS = 3;
+
+/** What ends a run on any cluster like this one. */
+const CONFIGURATION = [DoesNotFit, PlanImpossible, MessageTooLong];
 
 export interface Crew extends Candidates {
   readonly ports: ReadonlyMap<string, WorkerPort>;
@@ -109,15 +112,14 @@ export class Run {
         try {
           await this.#runGeneration();
         } catch (error) {
-          const another =
-            error instanceof WorkerLost || (error instanceof DoesNotFit && this.#fitsOtherwise(error.worker));
-          if (!another) throw error;
-          if (!(error instanceof WorkerGone) && ++this.#fruitless === MOST_FRUITLESS) {
+          if (!(error instanceof WorkerLost || error instanceof DoesNotFit)) throw error;
+          const isFailure = error instanceof WorkerLost && !(error instanceof WorkerGone);
+          if (isFailure && ++this.#fruitless === MOST_FRUITLESS) {
             throw new RunImpossible(
               `${MOST_FRUITLESS} generations in a row got no further; the last: ${error.message}`,
             );
           }
-          await this.#recover(error.message);
+          await this.#recover(error);
         }
       }
       await this.#saves.settled();
@@ -143,7 +145,7 @@ export class Run {
       this.#parts.emit({
         event: "failed",
         message: error instanceof Error ? error.message : String(error),
-        cause: error instanceof DoesNotFit || error instanceof PlanImpossible ? "configuration" : "failure",
+        cause: CONFIGURATION.some((kind) => error instanceof kind) ? "configuration" : "failure",
       });
     } finally {
       this.#cohort = null;
@@ -328,10 +330,6 @@ export class Run {
     this.#parts.emit({ event: "sample", step, text });
   }
 
-  #fitsOtherwise(worker: string): boolean {
-    return this.#parts.planning.learnThatTooMuch(this.plan!, worker, this.#parts.crew());
-  }
-
   /** The generation ends, and its workers keep their states for the next. */
   async #hold(cohort: Cohort, plan: Plan, { tokens }: Strategy): Promise<void> {
     const handover = new Handover(this.config, plan, cohort.generation, tokens);
@@ -343,10 +341,13 @@ export class Run {
   /**
    * After a loss: on from what workers keep, without doing a committed step again; or else back to the latest
    * checkpoint, whose steps are committed, and those after it are done again.
+   * @throws the error, when no plan gives less to those whose GPUs are too small
    */
-  async #recover(reason: string): Promise<void> {
+  async #recover(error: WorkerLost | DoesNotFit): Promise<void> {
+    const { message: reason } = error;
     const inStep = this.#begun ? 1 : 0;
     const isKept = await this.#salvage();
+    if (error instanceof DoesNotFit && !(await this.#fitsOtherwise(reason))) throw error;
     if (!isKept) {
       this.#drop(reason);
       this.#due = [];
@@ -357,6 +358,15 @@ export class Run {
     this.tally.stepsRetried += this.step - step + inStep;
     this.step = step;
     this.#parts.emit({ event: "recovered", step, generation: this.#generation + 1, reason });
+  }
+
+  /** Whether there is another plan, for all whose GPUs are too small: each says so before its last word, if it has to. */
+  async #fitsOtherwise(reason: string): Promise<boolean> {
+    const cohort = this.#cohort!;
+    if (!this.#handover) {
+      await cohort.gather({ type: "release", generation: this.#generation, reason }, "released");
+    }
+    return this.#parts.planning.learnThatTooMuch(this.plan!, cohort.unfit, this.#parts.crew());
   }
 
   /**

@@ -7,7 +7,7 @@ import { Plan, PlannedLink } from "../plan/plan.ts";
 import { PeerSpeed, WorkerSpeed } from "../plan/speed.ts";
 import { History, RunEvent, Snapshot } from "./events.ts";
 
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 export const MAX_CONTROL_BYTES = 64 * 1024;
 /** Only the history that a viewer starts from may be longer. */
 export const MAX_VIEWER_BYTES = 4 * 1024 * 1024;
@@ -255,6 +255,23 @@ export const ViewerMessage = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("refused"), reason: text, fatal: z.boolean() }),
 ]);
 export type ViewerMessage = z.infer<typeof ViewerMessage>;
+
+/** Whoever it is for would drop it. */
+export class MessageTooLong extends Error {
+  override name = "MessageTooLong";
+}
+
+/** What `parseControl` reads as `message` again. @throws MessageTooLong */
+export function controlText(message: WorkerMessage): string {
+  const text = JSON.stringify(z.encode(WorkerMessage, message));
+  if (text.length <= MAX_CONTROL_BYTES) return text;
+  const size = `'${message.type}' takes ${text.length} characters, and a worker reads ${MAX_CONTROL_BYTES}`;
+  throw new MessageTooLong(
+    message.type === "assign"
+      ? `the plan for ${message.plan.replicas.flatMap(({ stages }) => stages).length} workers is too long to be told: ${size}. Let fewer workers take part, or set "stages" to a lower number`
+      : `a message is too long: ${size}`,
+  );
+}
 
 /** Text of a message, or the reason it is refused: one line that says what is wrong and where. */
 export function parseControl<T>(

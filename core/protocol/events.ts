@@ -95,6 +95,9 @@ export const RunEvent = z.discriminatedUnion("event", [
 ]);
 export type RunEvent = z.infer<typeof RunEvent>;
 
+/** Of a worker's links: each replica of a site has one to every other, which is more than a snapshot has room for. */
+export const LINKS_SHOWN = 16;
+
 export const WorkerView = z.strictObject({
   id: z.string(),
   site: z.string(),
@@ -110,8 +113,8 @@ export const WorkerView = z.strictObject({
   holds: z.string(),
   /** Workers that it reaches only through the server's relay. */
   relayed: z.array(z.string()),
-  /** How fast it sends to others, of those that it was linked with. */
-  links: z.array(PeerSpeed),
+  /** How fast it sends to others, of those that it was linked with; not all of many. */
+  links: z.array(PeerSpeed).max(LINKS_SHOWN),
 });
 export type WorkerView = z.infer<typeof WorkerView>;
 

@@ -43,12 +43,12 @@ describe("what fails each time", () => {
     const run = makeRun({ steps: 20, ...changes });
     addWorkers(run, ["a-1", "b-1"], (order, answer) =>
       order.type === at
-        ? { type: "failed", generation: order.generation, message: "the disk is full", fatal: false }
+        ? { type: "failed", generation: order.generation, message: "no memory", fatal: false }
         : answer,
     );
     await run.drive();
     expect(of("plan")).toHaveLength(3);
-    expect(of("failed")[0]!.message).toMatch(/^3 generations in a row got no further; .*: the disk is full$/);
+    expect(of("failed")[0]!.message).toMatch(/^3 generations in a row got no further; .*: no memory$/);
   });
 
   test.each([{ strategy: rounds }, {}])(

@@ -250,7 +250,7 @@ export class Run {
       await this.#hold(cohort, plan, strategy);
       return;
     }
-    await this.#saveLast(cohort, strategy);
+    await this.#saves.complete(this.step, cohort, strategy);
     const reason = this.stopping ? "run stop" : "run done";
     await cohort.ask({ type: "release", generation: this.#generation, reason }, "released");
   }
@@ -332,16 +332,6 @@ export class Run {
     const { text, activationBytes } = await sample(cohort, plan, step, this.#parts);
     this.tally.activationBytesNeeded += activationBytes;
     this.#parts.emit({ event: "sample", step, text });
-  }
-
-  /** Nothing goes on after it, so it is waited for, and tried again. @throws WorkerLost, RunImpossible */
-  async #saveLast(cohort: Cohort, strategy: Strategy): Promise<void> {
-    let reason = await cohort.within(this.#saves.settled());
-    for (let tries = MOST_FRUITLESS; this.#saves.step !== this.step; tries--) {
-      if (tries === 0) throw new RunImpossible(`the last checkpoint could not be saved: ${reason}`);
-      this.#saves.begin(this.step, cohort, strategy);
-      reason = await cohort.within(this.#saves.settled());
-    }
   }
 
   /** The generation ends, and its workers keep their states for the next. */

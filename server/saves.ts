@@ -6,10 +6,13 @@ import type { RunConfig } from "../core/model/config.ts";
 import type { ClientMessage, Shard, WorkerMessage } from "../core/protocol/control.ts";
 import type { RunEvent } from "../core/protocol/events.ts";
 import type { Checkpoint, Checkpoints } from "./checkpoints.ts";
-import type { Cohort } from "./cohort.ts";
+import { RunImpossible, type Cohort } from "./cohort.ts";
 import type { WorkerPort } from "./coordinator-port.ts";
 import type { Corpus } from "./corpus.ts";
 import type { Strategy } from "./strategy/strategy.ts";
+
+/** Times that a run's last checkpoint is tried. */
+const MOST_TRIES = 3;
 
 type SaveAnswer = Extract<ClientMessage, { type: "saved" | "unsaved" }>;
 
@@ -38,6 +41,7 @@ export class Saves {
   /** What the run would go back to. */
   latest: Checkpoint | null;
   #underWay: Save | null = null;
+  /** With why it came to nothing, if it did. */
   #ended: Promise<string | null> = Promise.resolve(null);
   #end = (_reason: string | null): void => {};
 
@@ -79,6 +83,19 @@ export class Saves {
     tell(this.#underWay.savers, { type: "save", generation, step });
   }
 
+  /**
+   * Nothing is done after `step`: waits for a checkpoint of it, and tries again where something goes wrong.
+   * @throws WorkerLost, RunImpossible
+   */
+  async complete(step: number, cohort: Cohort, strategy: Pick<Strategy, "savers" | "tokens">): Promise<void> {
+    let reason = await cohort.within(this.#ended);
+    for (let tries = MOST_TRIES; this.step !== step; tries--) {
+      if (tries === 0) throw new RunImpossible(`the last checkpoint could not be saved: ${reason}`);
+      this.begin(step, cohort, strategy);
+      reason = await cohort.within(this.#ended);
+    }
+  }
+
   /** Takes a worker's answer; one to another save is dropped. */
   deliver(worker: string, answer: SaveAnswer): void {
     const save = this.#awaiting(worker);
@@ -94,9 +111,9 @@ export class Saves {
     if (save) this.#giveUp(save, worker, `worker ${worker} ${reason}`);
   }
 
-  /** Resolves when none is under way, with why the last one came to nothing, if it did. */
-  settled(): Promise<string | null> {
-    return this.#ended;
+  /** Resolves when none is under way. */
+  async settled(): Promise<void> {
+    await this.#ended;
   }
 
   /** The save under way, if the worker's part is missing. */

@@ -49,6 +49,23 @@ describe("what fails each time", () => {
     expect(of("failed")[0]!.message).toMatch(/^3 generations in a row got no further; .*: no memory$/);
   });
 
+  test.each([{ strategy: rounds }, {}])(
+    "a checkpoint: the run is trained to its end, and ends when its last is tried for the third time",
+    async (changes) => {
+      const run = makeRun({ steps: 6, checkpointEvery: 2, ...changes });
+      addWorkers(run, ["a-1", "b-1"], (order, answer) =>
+        order.type === "save" ? { ...order, type: "unsaved", reason: "the disk is full" } : answer,
+      );
+      await run.drive();
+      expect(of("plan")).toHaveLength(1);
+      expect(of("unsaved").map(({ step }) => step)).toEqual([2, 4, 6, 6, 6]);
+      expect(of("step").map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+      expect(of("failed")[0]!.message).toMatch(
+        /^the last checkpoint could not be saved: .*: the disk is full$/,
+      );
+    },
+  );
+
   test("but a failure at another step each time is none", async () => {
     const run = makeRun({ steps: 12, checkpointEvery: 3, strategy: rounds });
     const failed = new Set<number>();

@@ -19,18 +19,21 @@ const corpus: Corpus = {
   prompt: [79, 104],
 };
 
-const events: RunEvent[] = [];
+export let events: RunEvent[];
 /** Checkpoints. */
-export const saved: Checkpoint[] = [];
-export const workers = new Map<string, FakeWorker>();
+export let saved: Checkpoint[];
+export let workers: Map<string, FakeWorker>;
 /** That take no part for now. */
-export const paused = new Set<string>();
-export const speeds = new Map<string, WorkerSpeed>();
+export let paused: Set<string>;
+export let speeds: Map<string, WorkerSpeed>;
 
 /** As before a test. */
 export function reset(): void {
-  for (const list of [events, saved]) list.length = 0;
-  for (const set of [workers, paused, speeds]) set.clear();
+  events = [];
+  saved = [];
+  workers = new Map();
+  paused = new Set();
+  speeds = new Map();
 }
 beforeEach(reset);
 

@@ -1,10 +1,11 @@
 // Content-addressed files in the data folder: a blob's name is its SHA-256.
 import { createHash, randomUUID } from "node:crypto";
 import { createWriteStream } from "node:fs";
-import { access, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { access, mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { readWhole } from "./read-whole.ts";
 
 export const MAX_BLOB_BYTES = 16 * 1024 ** 3;
 
@@ -41,7 +42,7 @@ export class Blobs {
   }
 
   read(hash: string): Promise<Uint8Array> {
-    return readFile(this.path(hash));
+    return readWhole(this.path(hash));
   }
 
   /** Stores the bytes and returns their hash. */

@@ -22,6 +22,7 @@ import { parameterSpace } from "../core/model/parameters.ts";
 import { Shard } from "../core/protocol/control.ts";
 import type { Blobs } from "./blobs.ts";
 import { UserError } from "./errors.ts";
+import { readWhole } from "./read-whole.ts";
 
 const Manifest = z.strictObject({
   id: z.string(),
@@ -85,7 +86,9 @@ export class Checkpoints {
   /** Takes a Hugging Face Llama directory in as a checkpoint to start from. @throws UserError */
   async importDirectory(directory: string, id: string): Promise<Checkpoint> {
     try {
-      const model = fromLlamaConfig(JSON.parse(await readModelFile(directory, "config.json", "utf8")));
+      const model = fromLlamaConfig(
+        JSON.parse(new TextDecoder().decode(await readModelFile(directory, "config.json"))),
+      );
       const file = await readModelFile(directory, "model.safetensors");
       const { tensors } = decodeSafetensors(file);
       checkTensors(model, tensors);
@@ -138,10 +141,12 @@ function json(value: object): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(value, null, 2));
 }
 
-async function readModelFile(directory: string, file: string): Promise<Buffer>;
-async function readModelFile(directory: string, file: string, encoding: "utf8"): Promise<string>;
-async function readModelFile(directory: string, file: string, encoding?: "utf8"): Promise<Buffer | string> {
-  return readFile(join(directory, file), encoding).catch(() => {
+/** @throws UserError when there is no such file */
+async function readModelFile(directory: string, file: string): Promise<Uint8Array<ArrayBuffer>> {
+  return readWhole(join(directory, file)).catch((error: NodeJS.ErrnoException) => {
+    if (!["ENOENT", "ENOTDIR"].includes(error.code ?? "")) {
+      throw new UserError(`${join(directory, file)} cannot be read: ${error.message}`);
+    }
     throw new UserError(`${directory} has no ${file}: give a Hugging Face directory of a Llama model`);
   });
 }

@@ -4,6 +4,8 @@ import { z } from "zod";
 import { CODECS, PLAIN_CODECS, SITE_CODECS } from "../reduce/codec.ts";
 
 const count = z.number().int().positive();
+/** What is made once for each, or times others: a number that is mistyped is to be met here. */
+const atMost = (most: number) => count.max(most, `give at most ${most}`);
 const positive = z.number().positive();
 
 /**
@@ -12,13 +14,13 @@ const positive = z.number().positive();
  */
 export const ModelConfig = z
   .strictObject({
-    layers: count,
-    width: count,
-    heads: count,
-    kvHeads: count,
-    hidden: count,
-    context: count,
-    vocab: count,
+    layers: atMost(1024),
+    width: atMost(65_536),
+    heads: atMost(1024),
+    kvHeads: atMost(1024),
+    hidden: atMost(2 ** 18),
+    context: atMost(2 ** 20),
+    vocab: atMost(2 ** 20),
     tied: z.boolean(),
     ropeTheta: positive.default(10000),
     normEps: positive.default(1e-5),
@@ -60,7 +62,7 @@ export const RoundsConfig = z
     /** Inner steps from one exchange of a fragment to the next. */
     inner: count,
     /** Parts of the model that are exchanged at different steps. */
-    fragments: count,
+    fragments: atMost(1024),
     /** Inner steps between the beginning of an exchange and its effect. */
     overlap: z.number().int().min(0),
     /** Of a value of a pseudo-gradient on the wire; 2: of the largest of each block alone, the others are not sent. */
@@ -102,9 +104,9 @@ export const RunConfig = z
       valid: z.number().gt(0).lt(1),
     }),
     optimizer: OptimizerConfig,
-    batch: count,
-    microbatch: count,
-    steps: count,
+    batch: atMost(2 ** 17),
+    microbatch: atMost(2 ** 17),
+    steps: atMost(1e9),
     strategy: StrategyConfig,
     activations: z.enum(PLAIN_CODECS),
     /** What a site's replicas send each other of their gradients. */

@@ -6,7 +6,9 @@ import type { SiteWorkers } from "./partition.ts";
 import type { LinkSpeed, WorkerSpeed } from "./speed.ts";
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/i, "use letters, digits and '-', 40 at most");
-const count = z.number().int().positive();
+/** Of one kind, and of the cluster. */
+const MOST_WORKERS = 100_000;
+const count = z.number().int().positive().max(MOST_WORKERS, `give at most ${MOST_WORKERS} workers`);
 const positive = z.number().positive();
 
 const UNITS: Readonly<Record<string, number>> = { MB: 1e6, GB: 1e9, MiB: 2 ** 20, GiB: 2 ** 30 };
@@ -88,7 +90,14 @@ export const Cluster = z.strictObject({
     .min(1)
     .refine((sites) => new Set(sites.map((site) => site.name)).size === sites.length, {
       message: "a site is named twice",
-    }),
+    })
+    .refine(
+      (sites) =>
+        sites.flatMap(({ workers }) => workers).reduce((sum, kind) => sum + kind.count, 0) <= MOST_WORKERS,
+      {
+        message: `give at most ${MOST_WORKERS} workers in all sites together`,
+      },
+    ),
 });
 export type Cluster = z.infer<typeof Cluster>;
 

@@ -61,6 +61,9 @@ test("who comes and goes, with a speed or without, and which lines vary; a plan 
 
 test.each([
   [{ name: "a", workers: 0 }, /^sites\.0\.workers: /],
+  [{ name: "a", workers: 1e9 }, /^sites\.0\.workers: give at most 100000 workers$/],
+  [{ name: "a", workers: [{ count: 1e9 }] }, /^sites\.0\.workers\.0\.count: give at most 100000 workers$/],
+  [{ name: "a", workers: [{ count: 6e4 }, { count: 6e4 }] }, /^sites: give at most 100000 workers in all/],
   [
     { name: "a", workers: [{ gflops: 1, memory: "8" }] },
     /^sites\.0\.workers\.0\.memory: give a size such as '8 GB'/,

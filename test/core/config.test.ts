@@ -57,6 +57,8 @@ describe("RunConfig", () => {
     [model({ kvHeads: 3 }), "model.kvHeads: heads must be a multiple of kvHeads"],
     [{ microbatch: 3 }, "microbatch: batch must be a multiple of microbatch"],
     [{ stages: 5 }, "stages: stages cannot be more than model.layers"],
+    [{ batch: 1e9 }, "batch: give at most 131072"],
+    [model({ layers: 1e9 }), "model.layers: give at most 1024"],
     [{ name: "a b" }, "name: use letters, digits and '-', 40 at most"],
   ])("%j is refused with the reason", (changes, line) => {
     expect(linesFor(changes)).toContain(line);

@@ -99,11 +99,13 @@ export class OuterLoop {
     const tensors = ownedTensors(parameterSpace(assignment.config.model), range);
     const wanted = tensors.filter((tensor) => partName(tensor.part) === part);
     for (const { offset, size } of wanted) {
+      const segment = { start: offset, end: offset + size };
       for (const [index, array] of AGREED.entries()) {
-        const values = outer.part(array, { start: offset, end: offset + size });
-        const place = { step, segment: offset, microbatch: index };
-        if (self === from) channel.send(to, "parameters", place, values);
-        else values.set(await channel.receive(from, "parameters", place));
+        const place = { step, microbatch: index };
+        const write = (values: Float32Array, start: number) =>
+          outer.part(array, { start, end: start + values.length }).set(values);
+        if (self === from) channel.sendSegment(to, "parameters", place, segment, outer.part(array, segment));
+        else await channel.receiveSegment(from, "parameters", place, segment, write);
       }
       // What this site made of the wrong values goes as well.
       if (self === to)
@@ -130,13 +132,8 @@ export class OuterLoop {
       outer.merge(segment, values, keep);
       stage.write("parameters", values, segment.start);
       for (const { worker, segment: part } of overlaps(this.#followers, segment)) {
-        const place = { step, segment: part.start };
-        channel.send(
-          worker,
-          "parameters",
-          place,
-          values.subarray(part.start - segment.start, part.end - segment.start),
-        );
+        const own = values.subarray(part.start - segment.start, part.end - segment.start);
+        channel.sendSegment(worker, "parameters", { step }, part, own);
       }
     }
   }
@@ -148,13 +145,11 @@ export class OuterLoop {
       .flatMap((fragment) => this.#segments(fragment))
       .flatMap((segment) => overlaps(this.#lead, segment));
     await Promise.all(
-      parts.map(async ({ worker, segment: { start } }) => {
-        stage.write(
-          "parameters",
-          await channel.receive(worker, "parameters", { step, segment: start }),
-          start,
-        );
-      }),
+      parts.map(({ worker, segment }) =>
+        channel.receiveSegment(worker, "parameters", { step }, segment, (values, start) =>
+          stage.write("parameters", values, start),
+        ),
+      ),
     );
   }
 

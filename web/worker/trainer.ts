@@ -3,7 +3,13 @@
 // Not here: joining, links and the page (session.ts), or loading state (stage-state.ts).
 import { trainingBatch, windowBatch, windowCount, type Batch, type Tokens } from "../../core/data/batch.ts";
 import { sampleToken } from "../../core/data/sampling.ts";
-import { borrowsEmbedding, type StageRange } from "../../core/model/parameters.ts";
+import {
+  borrowsEmbedding,
+  EMBEDDING,
+  parameterSpace,
+  type Segment,
+  type StageRange,
+} from "../../core/model/parameters.ts";
 import { positionOf, type Position, type Replica } from "../../core/plan/plan.ts";
 import { orderOf } from "../../core/plan/order.ts";
 import { EMBEDDING_FRAGMENT } from "../../core/plan/rounds.ts";
@@ -107,7 +113,7 @@ export class Trainer {
         this.#sendOutput(slot, step, microbatch);
       } else {
         const gradient = this.#next
-          ? await this.#receive(this.#next, "gradient", { step, microbatch })
+          ? await this.#receive(this.#next, "gradient", { step, microbatch }, this.#activationSize)
           : undefined;
         if (kind === "input") stage.backwardInput(slot, gradient);
         else stage.backward(slot, gradient);
@@ -191,8 +197,8 @@ export class Trainer {
       if (range.embed) this.#setTokens(0, promptBatch(assignment.config.microbatch * T, text.slice(-rows)));
       let input: Float32Array | undefined;
       if (this.#previous) {
-        input = new Float32Array(assignment.config.microbatch * T * C);
-        input.set(await this.#receive(this.#previous, "activation", place));
+        input = new Float32Array(this.#activationSize);
+        input.set(await this.#receive(this.#previous, "activation", place, rows * C));
       }
       stage.evaluate(0, input);
       await this.#pace(this.#parts.work.evaluate);
@@ -249,9 +255,10 @@ export class Trainer {
   async #renewEmbedding(place: { step: number; microbatch?: number }): Promise<void> {
     const { assignment, stage, channel, range } = this.#parts;
     if (borrowsEmbedding(assignment.config.model, range)) {
-      stage.writeEmbedding(await this.#receive(this.#first, "embedding", place));
+      stage.writeEmbedding(await this.#receiveEmbedding(this.#first, "embedding", place));
     } else if (this.#lendsEmbedding) {
-      channel.send(this.#last, "embedding", place, await stage.readEmbedding());
+      const values = await stage.readEmbedding();
+      channel.sendSegment(this.#last, "embedding", place, this.#embedding, values);
     }
   }
 
@@ -259,9 +266,10 @@ export class Trainer {
   async #foldTiedEmbedding(step: number): Promise<void> {
     const { assignment, stage, channel, range } = this.#parts;
     if (borrowsEmbedding(assignment.config.model, range)) {
-      channel.send(this.#first, "embeddingGradient", { step }, await stage.embeddingGradient());
+      const gradient = await stage.embeddingGradient();
+      channel.sendSegment(this.#first, "embeddingGradient", { step }, this.#embedding, gradient);
     } else if (this.#lendsEmbedding) {
-      stage.addEmbeddingGradient(await this.#receive(this.#last, "embeddingGradient", { step }));
+      stage.addEmbeddingGradient(await this.#receiveEmbedding(this.#last, "embeddingGradient", { step }));
     }
   }
 
@@ -272,12 +280,38 @@ export class Trainer {
 
   async #input(step: number, microbatch: number): Promise<Float32Array | undefined> {
     if (!this.#previous) return undefined;
-    return this.#receive(this.#previous, "activation", { step, microbatch });
+    return this.#receive(this.#previous, "activation", { step, microbatch }, this.#activationSize);
   }
 
-  #receive(from: string, kind: FrameKind, place: Place): Promise<Float32Array> {
-    const { meter, channel, stage } = this.#parts;
-    return this.#wait(meter.wait(channel.receive(from, kind, place), stage.idle()));
+  /** Of a microbatch. */
+  get #activationSize(): number {
+    const { microbatch, model } = this.#parts.assignment.config;
+    return microbatch * model.context * model.width;
+  }
+
+  #receive(from: string, kind: FrameKind, place: Place, count: number): Promise<Float32Array> {
+    return this.#arrival(this.#parts.channel.receive(from, kind, place, count));
+  }
+
+  /** The tied embedding's values, or their gradient, whole. */
+  async #receiveEmbedding(from: string, kind: FrameKind, place: Place): Promise<Float32Array> {
+    const segment = this.#embedding;
+    const whole = new Float32Array(segment.end - segment.start);
+    const write = (piece: Float32Array, start: number) => whole.set(piece, start - segment.start);
+    await this.#arrival(this.#parts.channel.receiveSegment(from, kind, place, segment, write));
+    return whole;
+  }
+
+  get #embedding(): Segment {
+    const { tensors } = parameterSpace(this.#parts.assignment.config.model);
+    const { offset: start, size } = tensors.find(({ name }) => name === EMBEDDING)!;
+    return { start, end: start + size };
+  }
+
+  /** Waits for what another worker sends. */
+  #arrival<T>(arrival: Promise<T>): Promise<T> {
+    const { meter, stage } = this.#parts;
+    return this.#wait(meter.wait(arrival, stage.idle()));
   }
 
   #wait<T>(arrival: Promise<T>): Promise<T> {

@@ -20,6 +20,18 @@ export interface GradientCodecs {
   readonly unsaid: UnsaidGradients | null;
 }
 
+/** Means over tokens, times this, are in the middle of f16's range: up to 64, and to the full 11 bits down to 6e-8. */
+const MEAN_UNIT = 2 ** 10;
+
+/**
+ * What gradients are multiplied by while they are summed, where any travel as f16, whose range sums over a step's tokens
+ * would leave. A power of two, so that nothing else is rounded; the same in every step of a run, as what is left unsaid is
+ * in this unit too.
+ */
+function unitOf({ site, wide }: GradientCodecs, tokens: number): number {
+  return site === "f16" || wide === "f16" ? MEAN_UNIT / 2 ** Math.ceil(Math.log2(tokens)) : 1;
+}
+
 /**
  * Sums `gradient` in place over all replicas. Every worker of the plan calls this for the same step.
  *
@@ -28,15 +40,20 @@ export interface GradientCodecs {
  * decode of it.
  *
  * @param gradient values of the segment that `worker` owns, [segment.end - segment.start]
+ * @param tokens of a whole step, which the gradients of all replicas together are sums over
  */
 export async function sumOverReplicas(
   model: ModelConfig,
   plan: Plan,
   worker: string,
   gradient: Float32Array,
-  { site: codec, wide, unsaid }: GradientCodecs,
+  tokens: number,
+  codecs: GradientCodecs,
   transport: SegmentTransport,
 ): Promise<void> {
+  const { site: codec, wide, unsaid } = codecs;
+  const unit = unitOf(codecs, tokens);
+  multiply(gradient, unit);
   const { replica: index, stage } = positionOf(plan, worker)!;
   const replica = plan.replicas[index]!;
   const space = parameterSpace(model);
@@ -64,4 +81,10 @@ export async function sumOverReplicas(
     await site.scatterFromLead();
   }
   await site.allGather({ leadHasAll: !isAlone });
+  multiply(gradient, 1 / unit);
+}
+
+function multiply(values: Float32Array, factor: number): void {
+  if (factor === 1) return;
+  for (let i = 0; i < values.length; i++) values[i] = values[i]! * factor;
 }

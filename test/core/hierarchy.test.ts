@@ -12,6 +12,9 @@ import { sumOverReplicas } from "../../core/reduce/hierarchy.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
 import { memoryNetwork } from "../fixtures/memory-network.ts";
 
+/** Of a step. */
+const TOKENS = 512;
+
 const clusters = fc.record({
   layers: fc.integer({ min: 1, max: 6 }),
   tied: fc.boolean(),
@@ -65,7 +68,7 @@ async function sumZeros(cluster: Parameters<typeof clusterPlan>[0]) {
       stages.map(({ worker, first, last }) => {
         const { start, end } = ownedSegment(space, stageRange(config.model, first, last));
         const gradient = new Float32Array(end - start);
-        return sumOverReplicas(config.model, plan, worker, gradient, codecs, transport(worker));
+        return sumOverReplicas(config.model, plan, worker, gradient, TOKENS, codecs, transport(worker));
       }),
     ),
   );
@@ -89,7 +92,7 @@ describe("sumOverReplicas", () => {
               const segment = ownedSegment(space, stageRange(config.model, first, last));
               const gradient = full[r]!.slice(segment.start, segment.end);
               const codecs = { site: cluster.site, wide: cluster.wide, unsaid: null };
-              await sumOverReplicas(config.model, plan, worker, gradient, codecs, transport(worker));
+              await sumOverReplicas(config.model, plan, worker, gradient, TOKENS, codecs, transport(worker));
               return { r, segment, gradient };
             }),
           ),
@@ -141,6 +144,7 @@ describe("sumOverReplicas", () => {
                 plan,
                 worker,
                 gradient,
+                TOKENS,
                 { site: "f32", wide, unsaid },
                 transport(worker),
               );
@@ -158,6 +162,31 @@ describe("sumOverReplicas", () => {
         expect(worst).toBeLessThan(1e-5 * plan.replicas.length);
       }),
       { numRuns: 20 },
+    );
+  });
+
+  test.each([
+    { site: "f16", wide: "f32" },
+    { site: "f32", wide: "f16" },
+  ] as const)("sums over many tokens stay within f16: $site in a site, $wide between", async (travel) => {
+    const { config, plan } = clusterPlan({ layers: 1, tied: true, stages: 1, sites: [2, 2] });
+    const { size } = parameterSpace(config.model);
+    const tokens = 500_000;
+    const { transport } = memoryNetwork(plan);
+    // Of means from 4 down to 1e-6, a quarter of the tokens on each replica.
+    const mean = (i: number) => 4 * 10 ** -(6.6 * (i / size));
+    await Promise.all(
+      plan.replicas.map(async ({ stages }) => {
+        const { worker } = stages[0]!;
+        const gradient = Float32Array.from({ length: size }, (_, i) => (mean(i) * tokens) / 4);
+        const codecs = { ...travel, unsaid: null };
+        await sumOverReplicas(config.model, plan, worker, gradient, tokens, codecs, transport(worker));
+        const off = gradient.reduce(
+          (most, value, i) => Math.max(most, Math.abs(value / (mean(i) * tokens) - 1)),
+          0,
+        );
+        expect(off).toBeLessThan(4 * 2 ** -11);
+      }),
     );
   });
 

@@ -246,7 +246,9 @@ export class Trainer {
     const wide = strategy.kind === "sync" ? strategy.gradients : "f32";
     const gradient = await stage.gradient();
     const codecs = { site, wide, unsaid };
-    const sum = sumOverReplicas(model, summed, self, gradient, codecs, channel.segments(step));
+    const transport = channel.segments(step);
+    const stepTokens = config.batch * model.context;
+    const sum = sumOverReplicas(model, summed, self, gradient, stepTokens, codecs, transport);
     await meter.waitForExchange(meter.exchange(sum));
     stage.setGradient(gradient, stage.segment.start);
   }

@@ -7,7 +7,7 @@ import { Plan, PlannedLink } from "../plan/plan.ts";
 import { PeerSpeed, WorkerSpeed } from "../plan/speed.ts";
 import { History, RunEvent, Snapshot } from "./events.ts";
 
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 export const MAX_CONTROL_BYTES = 64 * 1024;
 /** Only the history that a viewer starts from may be longer. */
 export const MAX_VIEWER_BYTES = 4 * 1024 * 1024;
@@ -116,8 +116,16 @@ export const ClientMessage = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("held"), generation, kept: z.boolean() }),
   /** What was to be repaired has been sent, or taken. */
   z.strictObject({ type: z.literal("repaired"), generation, step }),
-  /** Last words of a generation: everything asked for is done and the final byte counts are in. */
-  z.strictObject({ type: z.literal("released"), generation, bytes: ByteCounts }),
+  /**
+   * Last words of a generation: everything asked for is done and the final byte counts are in. `times`: since the last
+   * step, of a worker that had a part in it.
+   */
+  z.strictObject({
+    type: z.literal("released"),
+    generation,
+    times: Times.optional(),
+    bytes: ByteCounts,
+  }),
   /** The worker cannot do what its assignment asks. `fatal`: no other assignment of this model would do. */
   z.strictObject({ type: z.literal("failed"), generation, message: text, fatal: z.boolean() }),
   z.strictObject({ type: z.literal("pause"), paused: z.boolean() }),

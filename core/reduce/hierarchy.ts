@@ -40,6 +40,7 @@ function unitOf({ site, wide }: GradientCodecs, tokens: number): number {
  * decode of it.
  *
  * @param gradient values of the segment that `worker` owns, [segment.end - segment.start]
+ * @param watch is given the sum across sites, where there is one, and waits for it
  * @param tokens of a whole step, which the gradients of all replicas together are sums over
  */
 export async function sumOverReplicas(
@@ -50,6 +51,7 @@ export async function sumOverReplicas(
   tokens: number,
   codecs: GradientCodecs,
   transport: SegmentTransport,
+  watch: (acrossSites: Promise<unknown>) => Promise<unknown> = (sum) => sum,
 ): Promise<void> {
   const { site: codec, wide, unsaid } = codecs;
   const unit = unitOf(codecs, tokens);
@@ -76,7 +78,7 @@ export async function sumOverReplicas(
         const terms = { codec: wide, ...(unsaid && { feedback: unsaid.of(piece) }) };
         return sumAcrossSites(sites, worker, piece, slice(piece), terms, transport);
       });
-      await Promise.all(sums);
+      await watch(Promise.all(sums));
     }
     await site.scatterFromLead();
   }

@@ -190,6 +190,41 @@ describe("sumOverReplicas", () => {
     );
   });
 
+  test.each([
+    { sites: [2], watched: [] },
+    { sites: [2, 1], watched: ["s0-0", "s1-0"] },
+  ])(
+    "only lead replicas, and only of several sites, sum across sites: $sites",
+    async ({ sites, watched }) => {
+      const { config, plan } = clusterPlan({ layers: 1, tied: true, stages: 1, sites });
+      const { size } = parameterSpace(config.model);
+      const { transport } = memoryNetwork(plan);
+      const codecs = { site: "f32", wide: "f32", unsaid: null } as const;
+      const across: string[] = [];
+      await Promise.all(
+        plan.replicas.map(({ stages }) => {
+          const { worker } = stages[0]!;
+          const gradient = new Float32Array(size);
+          const watch = (sum: Promise<unknown>) => {
+            across.push(worker);
+            return sum;
+          };
+          return sumOverReplicas(
+            config.model,
+            plan,
+            worker,
+            gradient,
+            TOKENS,
+            codecs,
+            transport(worker),
+            watch,
+          );
+        }),
+      );
+      expect(across.sort()).toEqual(watched);
+    },
+  );
+
   test("two sites exchange each parameter once in each direction", async () => {
     const { space, bytes } = await sumZeros({ layers: 4, tied: false, stages: "auto", sites: [3, 2] });
     expect(bytes()).toBe(2 * 4 * space.size);

@@ -59,7 +59,10 @@ function workbench() {
       await turns();
       generation.kept = true;
     },
-    over: (order) => over.push(order),
+    over: (order, ended) => {
+      if (ended) expect(ended).toMatchObject({ number: order.generation, ended: expect.any(String) });
+      over.push(order);
+    },
     failed: (_, generation) => failed.push(generation),
   });
   return { orders, begun, done, over, failed, working: () => working };

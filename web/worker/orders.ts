@@ -30,8 +30,8 @@ export interface OrderHandlers<Assign, Work, Held extends Hold, G> {
   carryOut(order: Assign | Work, generation: G): Promise<void>;
   /** Keeps the generation's state, in the turn of the hold, before it ends. */
   keep(order: Held, generation: G): Promise<void>;
-  /** Called for every release and every hold, in its turn. */
-  over(order: Release | Held): void;
+  /** Called for every release and every hold, in its turn, with the generation that it ended. */
+  over(order: Release | Held, ended: G | null): void;
   /** A generation has ended because an order could not be carried out. */
   failed(error: unknown, generation: number): void;
 }
@@ -92,8 +92,9 @@ export class Orders<
     if (isLast(order)) {
       if (isInForce() && isHold(order)) await this.#handlers.keep(order, inForce!.generation);
       // A newer one may have come meanwhile: that one stays.
-      if (isInForce()) this.end(reasonOf(order));
-      this.#handlers.over(order);
+      const ended = isInForce() ? inForce!.generation : null;
+      if (ended) this.end(reasonOf(order));
+      this.#handlers.over(order, ended);
     } else if (isInForce()) await this.#handlers.carryOut(order, inForce!.generation);
   }
 

@@ -72,7 +72,8 @@ export class OuterLoop {
       const begun = segments[i]!.map((segment) =>
         outer.exchange({ segment, local: local.get(segment)!, tokens, last }, options, transport),
       );
-      const all = meter.exchange(Promise.all(begun));
+      const ends = Promise.all(begun);
+      const all = this.#sites.holdings.length > 1 ? meter.exchange(ends) : ends;
       // A failure is met where the exchange takes effect; until then it must not count as unhandled.
       all.catch(() => {});
       this.#underWay.set(fragment, all);

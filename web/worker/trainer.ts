@@ -248,8 +248,9 @@ export class Trainer {
     const codecs = { site, wide, unsaid };
     const transport = channel.segments(step);
     const stepTokens = config.batch * model.context;
-    const sum = sumOverReplicas(model, summed, self, gradient, stepTokens, codecs, transport);
-    await meter.waitForExchange(meter.exchange(sum));
+    const watch = (acrossSites: Promise<unknown>) => meter.waitForExchange(meter.exchange(acrossSites));
+    const sum = sumOverReplicas(model, summed, self, gradient, stepTokens, codecs, transport, watch);
+    await meter.wait(sum);
     stage.setGradient(gradient, stage.segment.start);
   }
 

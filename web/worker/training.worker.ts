@@ -77,13 +77,14 @@ const orders = new Orders<Assignment, Work, Hold, Generation>({
     // A state that cannot be read back is not kept: the run goes on from another.
     if (loaded && assignment.generation === of) held = await loaded.hold().catch(() => null);
   },
-  over(order) {
+  over(order, ended) {
     const { generation } = order;
     if (order.type === "hold") {
       report({ type: "held", generation, kept: held?.generation === order.of });
     } else {
       if (held && held.generation <= generation) held = null;
-      report({ type: "released", generation });
+      ended?.meter.idle(performance.now() - lastOrderEnded);
+      report({ type: "released", generation, ...(ended && { times: ended.meter.take() }) });
     }
   },
   failed(error, generation) {

@@ -226,7 +226,10 @@ export const WorkerMessage = z.discriminatedUnion("type", [
     fragments: z.array(index).min(1),
     last: z.boolean(),
   }),
-  /** `from` gives `to` its values of a part of the model, which sites ought to agree on and do not; then both say so. */
+  /**
+   * `from` gives `to` its values of a part of the model, which sites ought to agree on and do not; then both say so. Done
+   * at once, beside the orders under way: those may wait for the site that waits for this.
+   */
   z.strictObject({
     type: z.literal("repair"),
     generation,
@@ -235,6 +238,8 @@ export const WorkerMessage = z.discriminatedUnion("type", [
     from: z.string(),
     to: z.string(),
   }),
+  /** To all of a site, in its turn: the part of the model becomes what sites agree on, on every replica. */
+  z.strictObject({ type: z.literal("renew"), generation, step, part: z.string().max(40) }),
   /**
    * End the generation, but keep a state in memory until the next one has begun, for whoever goes on with it; then say
    * "held". `of`: the stage's in this generation, or, where that has not begun, what is kept already of the one before.

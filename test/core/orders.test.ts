@@ -167,4 +167,20 @@ describe("orders", () => {
     expect(bench.failed).toEqual([1]);
     expect(bench.orders.current).toBe(bench.begun[2]);
   });
+
+  test("what the order under way may wait for is done beside it, for its own generation alone", async () => {
+    const bench = workbench();
+    bench.orders.take(assign(1));
+    await turns();
+    const beside: number[] = [];
+    const work = (generation: Begun) => Promise.resolve(void beside.push(generation.number));
+    bench.orders.beside(step(1), work);
+    bench.orders.beside(step(2), work);
+    await turns();
+    expect(beside).toEqual([1]);
+    expect(bench.working()).not.toBeNull();
+    bench.orders.beside(step(1), () => Promise.reject(new Error("no link")));
+    await turns();
+    expect(bench.failed).toEqual([1]);
+  });
 });

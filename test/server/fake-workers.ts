@@ -78,6 +78,7 @@ function usualAnswer(order: Order): Answer | null {
       return { type: "repaired", generation, step: order.step };
     case "commit":
     case "exchange":
+    case "renew":
       return null;
   }
 }

@@ -75,6 +75,13 @@ export class Orders<
       .catch((error: unknown) => this.#fail(error, inForce));
   }
 
+  /** Does at once, beside the order under way, what that one may be waiting for. */
+  beside(order: Numbered, work: (generation: G) => Promise<void>): void {
+    const inForce = this.#inForce;
+    if (inForce?.number !== order.generation) return;
+    work(inForce.generation).catch((error: unknown) => this.#fail(error, inForce));
+  }
+
   /** Ends the generation in force at once. */
   end(reason: string): void {
     const ended = this.#inForce;

@@ -95,7 +95,7 @@ export class OuterLoop {
 
   /** Gives, or takes, what all sites ought to agree on of a part of the model. */
   async repair({ step, part, from, to }: Order<"repair">): Promise<void> {
-    const { outer, channel, stage, self, assignment, range } = this.#parts;
+    const { outer, channel, self, assignment, range } = this.#parts;
     if (!outer) return;
     const tensors = ownedTensors(parameterSpace(assignment.config.model), range);
     const wanted = tensors.filter((tensor) => partName(tensor.part) === part);
@@ -108,9 +108,36 @@ export class OuterLoop {
         if (self === from) channel.sendSegment(to, "parameters", place, segment, outer.part(array, segment));
         else await channel.receiveSegment(from, "parameters", place, segment, write);
       }
-      // What this site made of the wrong values goes as well.
-      if (self === to)
-        stage.write("parameters", outer.part("anchor", { start: offset, end: offset + size }), offset);
+    }
+  }
+
+  /** What this site made of wrong values goes: its parameters become the anchor's, on all replicas. */
+  async renew({ step, part }: Order<"renew">): Promise<void> {
+    const { outer, channel, stage, self, assignment, strategy, meter } = this.#parts;
+    const tensors = parameterSpace(assignment.config.model).tensors.filter(
+      (tensor) => partName(tensor.part) === part,
+    );
+    const fragment = fragmentOf(tensors[0]!.part, strategy.fragments);
+    // What an exchange under way makes of the anchor belongs to it.
+    if (outer) await meter.waitForExchange(Promise.resolve(this.#underWay.get(fragment)));
+    const mine = tensors.flatMap(({ offset, size }) =>
+      overlaps([{ worker: self, segment: stage.segment }], { start: offset, end: offset + size }),
+    );
+    for (const { segment } of mine) {
+      if (!outer) {
+        for (const { worker, segment: held } of overlaps(this.#lead, segment)) {
+          await channel.receiveSegment(worker, "parameters", { step }, held, (values, start) =>
+            stage.write("parameters", values, start),
+          );
+        }
+        continue;
+      }
+      stage.write("parameters", outer.part("anchor", segment), segment.start);
+      // Where only the largest are sent, what is left unsaid would be added yet.
+      if (strategy.bits === 2) outer.part("carried", segment).fill(0);
+      for (const { worker, segment: held } of overlaps(this.#followers, segment)) {
+        channel.sendSegment(worker, "parameters", { step }, held, outer.part("anchor", held));
+      }
     }
   }
 

@@ -159,6 +159,14 @@ export class Trainer {
     await this.#parts.outerLoop!.repair(order);
   }
 
+  /** A part of the model becomes what sites agree on. */
+  async renew(order: Order<"renew">): Promise<void> {
+    await this.#parts.outerLoop!.renew(order);
+    if (this.#parts.assignment.config.model.tied && order.part === "embed") {
+      await this.#renewEmbedding({ step: order.step, microbatch: AFTER_MERGE });
+    }
+  }
+
   /** Loss over this replica's share of the validation windows. */
   async validate({ step }: Order<"validate">): Promise<{ lossSum: Sum; tokens: number }> {
     const { assignment, stage, tokens, slots } = this.#parts;

@@ -25,6 +25,7 @@ import { tune } from "./tune.ts";
 import type { FromTrainer, ToTrainer, TrainerOrder, TrainerReport } from "./worker-messages.ts";
 
 type Hold = Extract<TrainerOrder, { type: "hold" }>;
+type Repair = Extract<TrainerOrder, { type: "repair" }>;
 type Work = Exclude<TrainerOrder, Assignment | Release | Hold>;
 
 /** What exists from an assignment until its release. */
@@ -52,7 +53,7 @@ let held: HeldState | null = null;
 /** From then on until the next one begins, the coordinator's word is waited for. */
 let lastOrderEnded = performance.now();
 
-const orders = new Orders<Assignment, Work, Hold, Generation>({
+const orders = new Orders<Assignment, Exclude<Work, Repair>, Hold, Generation>({
   begin(assignment) {
     const channel = new Channel(assignment.runNumber, assignment.generation, (to, frame) =>
       post({ type: "frame", to, frame }, [frame]),
@@ -106,8 +107,11 @@ addEventListener("message", ({ data }: MessageEvent<ToTrainer>) => {
     self = data.worker;
     blobs = new BlobClient(data.token);
     void sayMeasured();
-  } else if (data.type === "order") orders.take(data.order);
-  else if (data.type === "frame") deliver(data.from, data.frame);
+  } else if (data.type === "order") {
+    const { order } = data;
+    if (order.type === "repair") orders.beside(order, (generation) => repair(order, generation));
+    else orders.take(order);
+  } else if (data.type === "frame") deliver(data.from, data.frame);
   else if (data.type === "broken") orders.current?.channel.lose(data.peer, data.reason);
   else {
     held = null;
@@ -168,7 +172,12 @@ function deliver(from: string, frame: ArrayBuffer): void {
   }
 }
 
-async function work(order: Work, { loaded }: Generation): Promise<void> {
+async function repair(order: Repair, { loaded }: Generation): Promise<void> {
+  await loaded!.trainer.repair(order);
+  report({ type: "repaired", generation: order.generation, step: order.step });
+}
+
+async function work(order: Exclude<Work, Repair>, { loaded }: Generation): Promise<void> {
   const { trainer, save } = loaded!;
   if (order.type === "step") {
     // All have what they took: the generation has begun.
@@ -192,9 +201,8 @@ async function work(order: Work, { loaded }: Generation): Promise<void> {
       step: order.step,
       ...(await trainer.merge(order)),
     });
-  } else if (order.type === "repair") {
-    await trainer.repair(order);
-    report({ type: "repaired", generation: order.generation, step: order.step });
+  } else if (order.type === "renew") {
+    await trainer.renew(order);
   } else if (order.type === "sample") {
     const tokens = await trainer.sample(order);
     report({ type: "sampled", generation: order.generation, step: order.step, tokens });

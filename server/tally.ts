@@ -23,7 +23,7 @@ export class Tally {
 
   take(worker: string, report: Report): void {
     if ("bytes" in report) this.#bytes.set(worker, report.bytes);
-    if ("times" in report) this.#times.set(worker, plus(this.timesOf(worker), report.times));
+    if ("times" in report && report.times) this.#times.set(worker, plus(this.timesOf(worker), report.times));
   }
 
   timesOf(worker: string): Times {

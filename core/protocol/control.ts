@@ -118,8 +118,16 @@ export const ClientMessage = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("held"), generation, kept: z.boolean() }),
   /** What was to be repaired has been sent, or taken. */
   z.strictObject({ type: z.literal("repaired"), generation, step }),
-  /** Last words of a generation: everything asked for is done and the final byte counts are in. */
-  z.strictObject({ type: z.literal("released"), generation, bytes: ByteCounts }),
+  /**
+   * Last words of a generation: everything asked for is done and the final byte counts are in. `times`: since the last
+   * step, of a worker that had a part in it.
+   */
+  z.strictObject({
+    type: z.literal("released"),
+    generation,
+    times: Times.optional(),
+    bytes: ByteCounts,
+  }),
   /** The worker cannot do what its assignment asks. `fatal`: no other assignment of this model would do. */
   z.strictObject({ type: z.literal("failed"), generation, message: text, fatal: z.boolean() }),
   z.strictObject({ type: z.literal("pause"), paused: z.boolean() }),
@@ -223,7 +231,10 @@ export const WorkerMessage = z.discriminatedUnion("type", [
     fragments: z.array(index).min(1),
     last: z.boolean(),
   }),
-  /** `from` gives `to` its values of a part of the model, which sites ought to agree on and do not; then both say so. */
+  /**
+   * `from` gives `to` its values of a part of the model, which sites ought to agree on and do not; then both say so. Done
+   * at once, beside the orders under way: those may wait for the site that waits for this.
+   */
   z.strictObject({
     type: z.literal("repair"),
     generation,
@@ -232,6 +243,8 @@ export const WorkerMessage = z.discriminatedUnion("type", [
     from: z.string(),
     to: z.string(),
   }),
+  /** To all of a site, in its turn: the part of the model becomes what sites agree on, on every replica. */
+  z.strictObject({ type: z.literal("renew"), generation, step, part: z.string().max(40) }),
   /**
    * End the generation, but keep a state in memory until the next one has begun, for whoever goes on with it; then say
    * "held". `of`: the stage's in this generation, or, where that has not begun, what is kept already of the one before.

@@ -20,6 +20,18 @@ export interface GradientCodecs {
   readonly unsaid: UnsaidGradients | null;
 }
 
+/** Means over tokens, times this, are in the middle of f16's range: up to 64, and to the full 11 bits down to 6e-8. */
+const MEAN_UNIT = 2 ** 10;
+
+/**
+ * What gradients are multiplied by while they are summed, where any travel as f16, whose range sums over a step's tokens
+ * would leave. A power of two, so that nothing else is rounded; the same in every step of a run, as what is left unsaid is
+ * in this unit too.
+ */
+function unitOf({ site, wide }: GradientCodecs, tokens: number): number {
+  return site === "f16" || wide === "f16" ? MEAN_UNIT / 2 ** Math.ceil(Math.log2(tokens)) : 1;
+}
+
 /** With whom a worker sums what: the same in every step of a generation. */
 export interface SumLayout {
   readonly worker: string;
@@ -58,13 +70,20 @@ export function sumLayout(model: ModelConfig, plan: Plan, worker: string): SumLa
  * decode of it.
  *
  * @param gradient values of the layout's segment, [segment.end - segment.start]
+ * @param tokens of a whole step, which the gradients of all replicas together are sums over
+ * @param watch is given the sum across sites, where there is one, and waits for it
  */
 export async function sumOverReplicas(
   { worker, self, segment, parts, across }: SumLayout,
   gradient: Float32Array,
-  { site: codec, wide, unsaid }: GradientCodecs,
+  tokens: number,
+  codecs: GradientCodecs,
   transport: SegmentTransport,
+  watch: (acrossSites: Promise<unknown>) => Promise<unknown> = (sum) => sum,
 ): Promise<void> {
+  const { site: codec, wide, unsaid } = codecs;
+  const unit = unitOf(codecs, tokens);
+  multiply(gradient, unit);
   const slice = ({ start, end }: Segment) => gradient.subarray(start - segment.start, end - segment.start);
   const values = parts.map((part) => ({ ...part, values: slice(part.segment) }));
   const site = new SiteSum(self, values, codec, transport);
@@ -77,9 +96,15 @@ export async function sumOverReplicas(
         const terms = { codec: wide, ...(unsaid && { feedback: unsaid.of(piece) }) };
         return sumAcrossSites(across.sites, worker, piece, slice(piece), terms, transport);
       });
-      await Promise.all(sums);
+      await watch(Promise.all(sums));
     }
     await site.scatterFromLead();
   }
   await site.allGather({ leadHasAll: across !== null });
+  multiply(gradient, 1 / unit);
+}
+
+function multiply(values: Float32Array, factor: number): void {
+  if (factor === 1) return;
+  for (let i = 0; i < values.length; i++) values[i] = values[i]! * factor;
 }

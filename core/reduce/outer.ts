@@ -131,7 +131,7 @@ export class OuterState {
         const carried = this.part("carried", piece);
         if (codec === "topk") {
           const terms = { codec, weight, unsaid: carried };
-          values.set(await gatherAcrossSites(sites.holdings, worker, piece, values, terms, transport));
+          await gatherAcrossSites(sites.holdings, worker, piece, values, terms, transport);
         } else {
           const feedback = { terms: carried, sums: this.part("unsaidSums", piece) };
           await sumAcrossSites(sites, worker, piece, values, { codec, weight, feedback }, transport);

@@ -7,6 +7,7 @@ import { cutByShares } from "../plan/wide-shares.ts";
 import type { Codec } from "./codec.ts";
 import { encodeWithFeedback, type Feedback } from "./error-feedback.ts";
 import { overlaps, type Holding, type WideSites } from "./holdings.ts";
+import { piecesOf } from "./pieces.ts";
 import { decoded, encoded, type Encoded, type SegmentTransport } from "./transport.ts";
 
 export interface Terms {
@@ -32,65 +33,67 @@ export async function sumAcrossSites(
   { codec, weight, feedback }: Terms,
   transport: SegmentTransport,
 ): Promise<void> {
-  const parts = cutByShares(segment.end - segment.start, sites.shares).map(({ first, end }, i) => ({
-    owner: overlaps(sites.holdings[i]!, segment)[0]!.worker,
-    first,
-    end,
-    at: segment.start + first,
-  }));
-  const own = parts.find(({ owner }) => owner === worker)!;
-  const others = parts.filter((part) => part !== own);
-  for (const { owner, first, end, at } of others) {
-    const term = encodeTerm(codec, values.subarray(first, end), feedback?.terms.subarray(first, end));
-    transport.send(owner, "reduce", at, term);
-    if (weight !== undefined) transport.send(owner, "weight", at, encoded("f32", Float32Array.of(weight)));
+  const slice = (array: Float32Array, { start, end }: Segment) =>
+    array.subarray(start - segment.start, end - segment.start);
+  const owners = ownersOf(sites.holdings, segment);
+  const pieces = cutByShares(segment.end - segment.start, sites.shares).flatMap(({ first, end }, i) =>
+    piecesOf({ start: segment.start + first, end: segment.start + end }).map((piece) => ({
+      owner: owners[i]!,
+      piece,
+    })),
+  );
+  const own = pieces.filter(({ owner }) => owner === worker);
+  const others = pieces.filter(({ owner }) => owner !== worker);
+  for (const { owner, piece } of others) {
+    const term = encodeTerm(codec, slice(values, piece), feedback && slice(feedback.terms, piece));
+    transport.send(owner, "reduce", piece.start, term);
+    if (weight !== undefined) sendWeight(transport, owner, piece, weight);
   }
 
-  const sum = values.subarray(own.first, own.end);
-  const ownTerm = sum.slice();
-  // What other cuts of the model have left here is said at last: nothing is encoded on the way to oneself.
-  if (feedback) {
-    const unsaid = feedback.terms.subarray(own.first, own.end);
-    add(ownTerm, unsaid);
-    unsaid.fill(0);
-  }
-  const terms = await Promise.all(
-    parts.map(({ owner }) => (owner === worker ? ownTerm : transport.receive(owner, "reduce", own.at))),
-  );
-  if (weight === undefined) {
-    sum.set(terms[0]!);
-    for (const term of terms.slice(1)) add(sum, term);
-  } else {
-    const weights = await Promise.all(
-      parts.map(async ({ owner }) =>
-        owner === worker ? weight : (await transport.receive(owner, "weight", own.at))[0]!,
-      ),
+  const takeSum = async (piece: Segment): Promise<void> => {
+    const own = slice(values, piece);
+    // What other cuts of the model have left here is said at last: nothing is encoded on the way to oneself.
+    if (feedback) {
+      const unsaid = slice(feedback.terms, piece);
+      add(own, unsaid);
+      unsaid.fill(0);
+    }
+    const terms = await gathered(owners, worker, own, (owner) =>
+      transport.receive(owner, "reduce", piece.start, own.length),
     );
-    setWeightedMean(sum, terms, weights);
-  }
-
-  if (others.length === 0) return;
-  const result = encodeTerm(codec, sum, feedback?.sums.subarray(own.first, own.end));
-  for (const { owner } of others) transport.send(owner, "result", own.at, result);
-  sum.set(decoded(result));
-  await Promise.all(
-    others.map(async ({ owner, first, at }) => {
-      values.set(await transport.receive(owner, "result", at), first);
-    }),
-  );
+    const sum =
+      weight === undefined
+        ? sumOf(terms)
+        : weightedMean(terms, await weightsOf(transport, owners, worker, piece, weight));
+    own.set(sum);
+    if (owners.length === 1) return;
+    const result = encodeTerm(codec, sum, feedback && slice(feedback.sums, piece));
+    for (const owner of owners.filter((owner) => owner !== worker)) {
+      transport.send(owner, "result", piece.start, result);
+    }
+    own.set(decoded(result));
+  };
+  const hearSum = async (owner: string, piece: Segment): Promise<void> => {
+    const sum = slice(values, piece);
+    sum.set(await transport.receive(owner, "result", piece.start, sum.length));
+  };
+  await Promise.all([
+    ...own.map(({ piece }) => takeSum(piece)),
+    ...others.map(({ owner, piece }) => hearSum(owner, piece)),
+  ]);
 }
 
 /**
- * The mean over sites of what each says of its values, weighted by `weight`. Every lead worker that holds the segment
- * calls this. The means are the same everywhere to the last bit: JavaScript's arithmetic is, and terms are taken in the
- * order of `sites`.
+ * Replaces `values` by the mean over sites of what each says of its own, weighted by `weight`. Every lead worker that
+ * holds the segment calls this. The means are the same everywhere to the last bit: JavaScript's arithmetic is, and terms
+ * are taken in the order of `sites`.
  *
  * @param unsaid is set to what this site's encoding leaves out
  */
 export async function gatherAcrossSites(
   sites: readonly Holding[][],
   worker: string,
-  { start, end }: Segment,
+  segment: Segment,
   values: Float32Array,
   {
     codec,
@@ -98,27 +101,57 @@ export async function gatherAcrossSites(
     unsaid,
   }: { readonly codec: Codec; readonly weight: number; readonly unsaid: Float32Array },
   transport: SegmentTransport,
-): Promise<Float32Array> {
-  const owners = sites.map((holdings) => overlaps(holdings, { start, end })[0]!.worker);
+): Promise<void> {
+  const owners = ownersOf(sites, segment);
   unsaid.fill(0);
-  const own = encodeWithFeedback(codec, values, unsaid);
-  for (const owner of owners.filter((owner) => owner !== worker)) {
-    transport.send(owner, "reduce", start, own);
-    transport.send(owner, "weight", start, encoded("f32", Float32Array.of(weight)));
-  }
-  const [terms, weights] = await Promise.all([
-    Promise.all(
-      owners.map((owner) => (owner === worker ? decoded(own) : transport.receive(owner, "reduce", start))),
-    ),
-    Promise.all(
-      owners.map(async (owner) =>
-        owner === worker ? weight : (await transport.receive(owner, "weight", start))[0]!,
-      ),
-    ),
-  ]);
-  const mean = new Float32Array(end - start);
-  setWeightedMean(mean, terms, weights);
-  return mean;
+  const gather = async (piece: Segment): Promise<void> => {
+    const [first, end] = [piece.start - segment.start, piece.end - segment.start];
+    const mean = values.subarray(first, end);
+    const own = encodeWithFeedback(codec, mean, unsaid.subarray(first, end));
+    for (const owner of owners.filter((owner) => owner !== worker)) {
+      transport.send(owner, "reduce", piece.start, own);
+      sendWeight(transport, owner, piece, weight);
+    }
+    const terms = await gathered(owners, worker, decoded(own), (owner) =>
+      transport.receive(owner, "reduce", piece.start, mean.length),
+    );
+    mean.set(weightedMean(terms, await weightsOf(transport, owners, worker, piece, weight)));
+  };
+  await Promise.all(piecesOf(segment).map(gather));
+}
+
+/** The worker of each site that holds the segment. */
+function ownersOf(sites: readonly Holding[][], segment: Segment): string[] {
+  return sites.map((holdings) => overlaps(holdings, segment)[0]!.worker);
+}
+
+/** What there is of each site, in order: this worker's own, and what the others send. */
+function gathered<T>(
+  owners: readonly string[],
+  worker: string,
+  own: T,
+  receive: (owner: string) => Promise<T>,
+): Promise<T[]> {
+  return Promise.all(owners.map((owner) => (owner === worker ? own : receive(owner))));
+}
+
+function sendWeight(transport: SegmentTransport, to: string, { start }: Segment, weight: number): void {
+  transport.send(to, "weight", start, encoded("f32", Float32Array.of(weight)));
+}
+
+function weightsOf(
+  transport: SegmentTransport,
+  owners: readonly string[],
+  worker: string,
+  { start }: Segment,
+  weight: number,
+): Promise<number[]> {
+  return gathered(
+    owners,
+    worker,
+    weight,
+    async (owner) => (await transport.receive(owner, "weight", start, 1))[0]!,
+  );
 }
 
 /** Without a residual, what the encoding leaves out is forgotten. */
@@ -126,19 +159,23 @@ function encodeTerm(codec: Codec, values: Float32Array, residual?: Float32Array)
   return residual ? encodeWithFeedback(codec, values, residual) : encoded(codec, values);
 }
 
-function setWeightedMean(
-  sum: Float32Array,
-  terms: readonly Float32Array[],
-  weights: readonly number[],
-): void {
+function weightedMean(terms: readonly Float32Array[], weights: readonly number[]): Float32Array {
   const total = weights.reduce((all, weight) => all + weight, 0);
-  sum.fill(0);
+  const mean = new Float32Array(terms[0]!.length);
   terms.forEach((term, t) => {
     const factor = weights[t]! / total;
-    for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + factor * term[i]!;
+    for (let i = 0; i < mean.length; i++) mean[i] = mean[i]! + factor * term[i]!;
   });
+  return mean;
 }
 
-export function add(sum: Float32Array, term: Float32Array): void {
+/** In their order, a new array. */
+export function sumOf(terms: readonly Float32Array[]): Float32Array {
+  const sum = terms[0]!.slice();
+  for (const term of terms.slice(1)) add(sum, term);
+  return sum;
+}
+
+function add(sum: Float32Array, term: Float32Array): void {
   for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + term[i]!;
 }

@@ -4,7 +4,8 @@
 // Not here: the sum over sites (sum-across-sites.ts), who takes which part (holdings.ts).
 import type { SiteCodec } from "./codec.ts";
 import type { Part } from "./holdings.ts";
-import { add } from "./sum-across-sites.ts";
+import { piecesOf } from "./pieces.ts";
+import { sumOf } from "./sum-across-sites.ts";
 import { decoded, encoded, type SegmentTransport } from "./transport.ts";
 
 /** A part, and this worker's values of it: [segment.end - segment.start], replaced by their sum. */
@@ -23,7 +24,7 @@ export class SiteSum {
   /** @param self which of the site's replicas this worker is of */
   constructor(self: number, parts: readonly PartValues[], codec: SiteCodec, transport: SegmentTransport) {
     this.#self = self;
-    this.#parts = parts;
+    this.#parts = parts.flatMap((part) => inPieces(part));
     this.#codec = codec;
     this.#transport = transport;
   }
@@ -35,14 +36,14 @@ export class SiteSum {
     }
     await Promise.all(
       this.#own.map(async ({ holders, segment, values }) => {
-        const own = values.slice();
         const terms = await Promise.all(
           holders.map((holder, replica) =>
-            replica === this.#self ? own : this.#transport.receive(holder, "reduce", segment.start),
+            replica === this.#self
+              ? values
+              : this.#transport.receive(holder, "reduce", segment.start, values.length),
           ),
         );
-        values.set(terms[0]!);
-        for (const term of terms.slice(1)) add(values, term);
+        values.set(sumOf(terms));
       }),
     );
   }
@@ -91,9 +92,19 @@ export class SiteSum {
   ): Promise<void> {
     await Promise.all(
       parts.map(async (part) => {
+        const { values, segment } = part;
         const holder = part.holders[from(part)]!;
-        part.values.set(await this.#transport.receive(holder, kind, part.segment.start));
+        values.set(await this.#transport.receive(holder, kind, segment.start, values.length));
       }),
     );
   }
+}
+
+function inPieces(part: PartValues): PartValues[] {
+  const { start } = part.segment;
+  return piecesOf(part.segment).map((segment) => ({
+    ...part,
+    segment,
+    values: part.values.subarray(segment.start - start, segment.end - start),
+  }));
 }

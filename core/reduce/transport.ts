@@ -15,8 +15,8 @@ export type SegmentKind = "reduce" | "weight" | "result";
 /** Moves values of one step between workers. A segment's offset tells apart what one worker sends. */
 export interface SegmentTransport {
   send(to: string, kind: SegmentKind, offset: number, values: Encoded): void;
-  /** The values as their encoding left them. */
-  receive(from: string, kind: SegmentKind, offset: number): Promise<Float32Array>;
+  /** The values as their encoding left them. Rejects when they are not `count`: none must stay as they were. */
+  receive(from: string, kind: SegmentKind, offset: number, count: number): Promise<Float32Array>;
 }
 
 export function encoded(codec: Codec, values: Float32Array): Encoded {

@@ -10,11 +10,12 @@ import { meanLoss, type CommittedStep } from "./strategy.ts";
  * @throws RunImpossible when the loss or the gradient is not finite: the optimizer is not applied then; WorkerLost
  */
 export async function innerStep(
-  { optimizer, steps }: RunConfig,
+  config: RunConfig,
   replicas: readonly Replica[],
   cohort: Cohort,
   step: number,
 ): Promise<CommittedStep> {
+  const { optimizer, steps } = config;
   const workers = replicas.flatMap(({ stages }) => stages.map(({ worker }) => worker));
   const { generation } = cohort;
   const ready = await cohort.ask({ type: "step", generation, step }, "ready", workers);
@@ -27,11 +28,22 @@ export async function innerStep(
   const gradNorm = Math.sqrt(squaredNorm) / tokens;
   if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
     throw new RunImpossible(
-      `step ${step}: the ${Number.isFinite(loss) ? "gradient" : "loss"} is not finite; the optimizer was not applied. Lower optimizer.lr or optimizer.clip and start from the latest checkpoint`,
+      `step ${step}: the ${Number.isFinite(loss) ? "gradient" : "loss"} is not finite; the optimizer was not applied. Lower optimizer.lr or optimizer.clip${orWiden(config)} and start from the latest checkpoint`,
     );
   }
   const scale = Math.min(1, optimizer.clip / gradNorm) / tokens;
   const lr = learningRate(optimizer, step, steps);
   cohort.tell({ type: "commit", generation, step, scale, lr }, workers);
   return { step, loss, gradNorm, tokens };
+}
+
+/** What travels as f16 is infinite past 65,504, however small the learning rate. */
+function orWiden({ activations, siteGradients, strategy }: RunConfig): string {
+  const settings = {
+    activations,
+    siteGradients,
+    ...(strategy.kind === "sync" && { "strategy.gradients": strategy.gradients }),
+  };
+  const halves = Object.entries(settings).filter(([, codec]) => codec === "f16");
+  return halves.length > 0 ? `, or set ${halves.map(([name]) => name).join(" and ")} to f32,` : "";
 }

@@ -186,12 +186,18 @@ export class RoundsStrategy implements Strategy {
     const { generation } = cohort;
     const order = { type: "merge" as const, generation, step, fragments: [...fragments], last };
     const answers = await cohort.ask(order, "merged", workers);
-    for (const [worker, { anchors }] of answers) {
-      for (const deviation of this.#anchors.report(site.index, step, worker, anchors)) {
-        const { part, from, to } = deviation;
-        onDeviation(step, deviation);
-        await cohort.ask({ type: "repair", generation, step, part, from, to }, "repaired", [from, to]);
-      }
+    // All at once: only the last site of a step to report finds who deviates.
+    const deviations = [...answers].flatMap(([worker, { anchors }]) =>
+      this.#anchors.report(site.index, step, worker, anchors),
+    );
+    for (const deviation of deviations) {
+      const { part, from, to } = deviation;
+      onDeviation(step, deviation);
+      // Until it is done this site begins no exchange, so that no anchor moves meanwhile.
+      await cohort.ask({ type: "repair", generation, step, part, from, to }, "repaired", [from, to]);
+      const wrong = this.#sites.find(({ workers }) => workers.includes(to))!;
+      // Not waited for: that site may be waiting for this one. All its workers have it between the same two orders.
+      cohort.tell({ type: "renew", generation, step, part }, wrong.workers);
     }
   }
 

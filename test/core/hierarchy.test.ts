@@ -12,6 +12,9 @@ import { sumLayout, sumOverReplicas } from "../../core/reduce/hierarchy.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
 import { memoryNetwork } from "../fixtures/memory-network.ts";
 
+/** Of a step. */
+const TOKENS = 512;
+
 const clusters = fc.record({
   layers: fc.integer({ min: 1, max: 6 }),
   tied: fc.boolean(),
@@ -65,7 +68,13 @@ async function sumZeros(cluster: Parameters<typeof clusterPlan>[0]) {
       stages.map(({ worker, first, last }) => {
         const { start, end } = ownedSegment(space, stageRange(config.model, first, last));
         const gradient = new Float32Array(end - start);
-        return sumOverReplicas(sumLayout(config.model, plan, worker), gradient, codecs, transport(worker));
+        return sumOverReplicas(
+          sumLayout(config.model, plan, worker),
+          gradient,
+          TOKENS,
+          codecs,
+          transport(worker),
+        );
       }),
     ),
   );
@@ -92,6 +101,7 @@ describe("sumOverReplicas", () => {
               await sumOverReplicas(
                 sumLayout(config.model, plan, worker),
                 gradient,
+                TOKENS,
                 codecs,
                 transport(worker),
               );
@@ -144,6 +154,7 @@ describe("sumOverReplicas", () => {
               await sumOverReplicas(
                 sumLayout(config.model, plan, worker),
                 gradient,
+                TOKENS,
                 { site: "f32", wide, unsaid },
                 transport(worker),
               );
@@ -163,6 +174,59 @@ describe("sumOverReplicas", () => {
       { numRuns: 20 },
     );
   });
+
+  test.each([
+    { site: "f16", wide: "f32" },
+    { site: "f32", wide: "f16" },
+  ] as const)("sums over many tokens stay within f16: $site in a site, $wide between", async (travel) => {
+    const { config, plan } = clusterPlan({ layers: 1, tied: true, stages: 1, sites: [2, 2] });
+    const { size } = parameterSpace(config.model);
+    const tokens = 500_000;
+    const { transport } = memoryNetwork(plan);
+    // Of means from 4 down to 1e-6, a quarter of the tokens on each replica.
+    const mean = (i: number) => 4 * 10 ** -(6.6 * (i / size));
+    await Promise.all(
+      plan.replicas.map(async ({ stages }) => {
+        const { worker } = stages[0]!;
+        const gradient = Float32Array.from({ length: size }, (_, i) => (mean(i) * tokens) / 4);
+        const codecs = { ...travel, unsaid: null };
+        const layout = sumLayout(config.model, plan, worker);
+        await sumOverReplicas(layout, gradient, tokens, codecs, transport(worker));
+        const off = gradient.reduce(
+          (most, value, i) => Math.max(most, Math.abs(value / (mean(i) * tokens) - 1)),
+          0,
+        );
+        expect(off).toBeLessThan(4 * 2 ** -11);
+      }),
+    );
+  });
+
+  test.each([
+    { sites: [2], watched: [] },
+    { sites: [2, 1], watched: ["s0-0", "s1-0"] },
+  ])(
+    "only lead replicas, and only of several sites, sum across sites: $sites",
+    async ({ sites, watched }) => {
+      const { config, plan } = clusterPlan({ layers: 1, tied: true, stages: 1, sites });
+      const { size } = parameterSpace(config.model);
+      const { transport } = memoryNetwork(plan);
+      const codecs = { site: "f32", wide: "f32", unsaid: null } as const;
+      const across: string[] = [];
+      await Promise.all(
+        plan.replicas.map(({ stages }) => {
+          const { worker } = stages[0]!;
+          const gradient = new Float32Array(size);
+          const watch = (sum: Promise<unknown>) => {
+            across.push(worker);
+            return sum;
+          };
+          const layout = sumLayout(config.model, plan, worker);
+          return sumOverReplicas(layout, gradient, TOKENS, codecs, transport(worker), watch);
+        }),
+      );
+      expect(across.sort()).toEqual(watched);
+    },
+  );
 
   test("two sites exchange each parameter once in each direction", async () => {
     const { space, bytes } = await sumZeros({ layers: 4, tied: false, stages: "auto", sites: [3, 2] });

@@ -64,3 +64,16 @@ test("what fails was waited for all the same", async () => {
   await meter.wait(Promise.reject(new Error("gone")).finally(() => pass(100))).catch(() => {});
   expect(meter.take().waited).toBe(0.1);
 });
+
+test("waits within a wait are time once", async () => {
+  const { now, pass, sleep } = clock();
+  const meter = new Meter(now);
+  const exchange = async () => {
+    await sleep(200);
+    await meter.waitForExchange(meter.exchange(sleep(300)));
+    await sleep(100);
+  };
+  await meter.wait(exchange());
+  pass(400);
+  expect(meter.take()).toEqual({ passed: 1, waited: 0.6, exchanging: 0.3, exposed: 0.3 });
+});

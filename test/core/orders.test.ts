@@ -61,7 +61,10 @@ function workbench() {
       generation.kept = true;
     },
     missed: (order) => missed.push(order),
-    over: (order) => over.push(order),
+    over: (order, ended) => {
+      if (ended) expect(ended).toMatchObject({ number: order.generation, ended: expect.any(String) });
+      over.push(order);
+    },
     failed: (_, generation) => failed.push(generation),
   });
   return { orders, begun, done, missed, over, failed, working: () => working };
@@ -167,5 +170,21 @@ describe("orders", () => {
     await turns();
     expect(bench.failed).toEqual([1]);
     expect(bench.orders.current).toBe(bench.begun[2]);
+  });
+
+  test("what the order under way may wait for is done beside it, for its own generation alone", async () => {
+    const bench = workbench();
+    bench.orders.take(assign(1));
+    await turns();
+    const beside: number[] = [];
+    const work = (generation: Begun) => Promise.resolve(void beside.push(generation.number));
+    bench.orders.beside(step(1), work);
+    bench.orders.beside(step(2), work);
+    await turns();
+    expect(beside).toEqual([1]);
+    expect(bench.working()).not.toBeNull();
+    bench.orders.beside(step(1), () => Promise.reject(new Error("no link")));
+    await turns();
+    expect(bench.failed).toEqual([1]);
   });
 });

@@ -79,6 +79,7 @@ function usualAnswer(order: Order): Answer | null {
     case "commit":
     case "discard":
     case "exchange":
+    case "renew":
       return null;
   }
 }

@@ -253,6 +253,8 @@ test("a site whose values differ after an exchange is given the others'", async 
   expect(orders("a-1", "repair")).toEqual(orders("b-1", "repair"));
   expect(orders("b-1", "repair")).toMatchObject([{ part: "embed", from: "a-1", to: "b-1", step: 24 }]);
   expect(orders("c-1", "repair")).toEqual([]);
+  expect(orders("b-1", "renew")).toMatchObject([{ part: "embed", step: 24 }]);
+  for (const other of ["a-1", "c-1"]) expect(orders(other, "renew")).toEqual([]);
 });
 
 test("what ends one site's way ends all", async () => {

@@ -26,3 +26,12 @@ test("bytes are the newest counts, times add up", () => {
   expect(tally.computing).toBeCloseTo(1 - 4 / 30, 9);
   expect(tally.overlapped).toBeCloseTo(1 - 3 / 12, 9);
 });
+
+test("the last exchange counts, though no step comes after it", () => {
+  const tally = new Tally();
+  tally.take("a-1", ready(1, 0, 10));
+  const times = { passed: 10, waited: 4, exchanging: 4, exposed: 4 };
+  tally.take("a-1", { type: "released", generation: 1, times, bytes: { site: {}, wide: {} } });
+  expect(tally.overlapped).toBe(0.5);
+  expect(tally.computing).toBe(0.75);
+});

@@ -1,6 +1,6 @@
 // One generation's way of sending tensors to other workers and waiting for theirs, by meaning rather than by
 // frame header. Not here: the links that carry the frames (web/link), which live on the page.
-import type { SegmentTransport } from "../../core/reduce/transport.ts";
+import type { Segment } from "../../core/model/parameters.ts";
 import {
   decodeFrame,
   encodeFrame,
@@ -9,6 +9,8 @@ import {
   type FrameKind,
 } from "../../core/protocol/frame.ts";
 import { decode, encode, type Codec } from "../../core/reduce/codec.ts";
+import { piecesOf } from "../../core/reduce/pieces.ts";
+import type { SegmentTransport } from "../../core/reduce/transport.ts";
 import { Mailbox } from "./mailbox.ts";
 
 type Post = (to: string, frame: ArrayBuffer) => void;
@@ -72,12 +74,45 @@ export class Channel {
     this.#post(to, frame);
   }
 
-  /** The f32 values of the frame, however they were encoded. @throws GenerationEnded, FrameError */
-  async receive(from: string, kind: FrameKind, place: Place): Promise<Float32Array> {
+  /**
+   * The f32 values of the frame, however they were encoded.
+   * @param count how many they must be; absent, as many as come
+   * @throws GenerationEnded, FrameError
+   */
+  async receive(from: string, kind: FrameKind, place: Place, count?: number): Promise<Float32Array> {
     const { payload, dtype, shape } = await this.#receive(from, kind, place);
     if (dtype === "u32") throw new FrameError(`a ${kind} frame holds whole numbers`);
-    const count = shape.reduce((product, dimension) => product * (dimension || 1), 1);
-    return decode(dtype, payload, payload.length > 0 ? count : 0);
+    const product = shape.reduce((product, dimension) => product * (dimension || 1), 1);
+    const said = payload.length > 0 ? product : 0;
+    if (count !== undefined && said !== count) {
+      throw new FrameError(
+        `worker ${from} sent ${said} values in a ${kind} frame where ${count} were due: reload the page on both machines`,
+      );
+    }
+    return decode(dtype, payload, said);
+  }
+
+  /** Sends a value for each of a segment, in pieces. */
+  sendSegment(to: string, kind: FrameKind, place: Place, segment: Segment, values: Float32Array): void {
+    for (const { start, end } of piecesOf(segment)) {
+      const piece = values.subarray(start - segment.start, end - segment.start);
+      this.send(to, kind, { ...place, segment: start }, piece);
+    }
+  }
+
+  /** Receives them. `write` is told each piece, as it comes, and where in the canonical space it begins. */
+  async receiveSegment(
+    from: string,
+    kind: FrameKind,
+    place: Place,
+    segment: Segment,
+    write: (piece: Float32Array, start: number) => void,
+  ): Promise<void> {
+    await Promise.all(
+      piecesOf(segment).map(async ({ start, end }) => {
+        write(await this.receive(from, kind, { ...place, segment: start }, end - start), start);
+      }),
+    );
   }
 
   /** The single u32 of a token frame. @throws GenerationEnded */
@@ -91,7 +126,7 @@ export class Channel {
     return {
       send: (to, kind, offset, { codec, count, bytes }) =>
         this.#sendEncoded(to, kind, { step, segment: offset }, codec, bytes, [count]),
-      receive: (from, kind, offset) => this.receive(from, kind, { step, segment: offset }),
+      receive: (from, kind, offset, count) => this.receive(from, kind, { step, segment: offset }, count),
     };
   }
 

@@ -7,6 +7,9 @@ export class Meter {
   readonly #now: () => number;
   #began: number;
   #waited = 0;
+  /** Waits under way: while there are several, time passes once. */
+  #waits = 0;
+  #waitsSince = 0;
   #exchanging = 0;
   #exposed = 0;
 
@@ -18,13 +21,19 @@ export class Meter {
 
   /** Waits for something that others must do first. It counts from when the GPU has nothing left to do: `idle`. */
   async wait<T>(for_: Promise<T>, idle?: Promise<unknown>): Promise<T> {
-    let since = idle ? Infinity : this.#now();
-    const begin = () => void (since = this.#now());
-    idle?.then(begin, begin);
+    const wait = { begun: false, over: false };
+    const begin = () => {
+      if (wait.over) return;
+      wait.begun = true;
+      if (this.#waits++ === 0) this.#waitsSince = this.#now();
+    };
+    if (idle) idle.then(begin, begin);
+    else begin();
     try {
       return await for_;
     } finally {
-      this.#waited += Math.max(0, this.#now() - since);
+      wait.over = true;
+      if (wait.begun && --this.#waits === 0) this.#waited += this.#now() - this.#waitsSince;
     }
   }
 

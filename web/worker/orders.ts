@@ -32,8 +32,8 @@ export interface OrderHandlers<Assign, Work, Held extends Hold, G> {
   missed(order: Assign | Work): void;
   /** Keeps the generation's state, in the turn of the hold, before it ends. */
   keep(order: Held, generation: G): Promise<void>;
-  /** Called for every release and every hold, in its turn. */
-  over(order: Release | Held): void;
+  /** Called for every release and every hold, in its turn, with the generation that it ended. */
+  over(order: Release | Held, ended: G | null): void;
   /** A generation has ended because an order could not be carried out. */
   failed(error: unknown, generation: number): void;
 }
@@ -77,6 +77,13 @@ export class Orders<
       .catch((error: unknown) => this.#fail(error, inForce));
   }
 
+  /** Does at once, beside the order under way, what that one may be waiting for. */
+  beside(order: Numbered, work: (generation: G) => Promise<void>): void {
+    const inForce = this.#inForce;
+    if (inForce?.number !== order.generation) return;
+    work(inForce.generation).catch((error: unknown) => this.#fail(error, inForce));
+  }
+
   /** Ends the generation in force at once. */
   end(reason: string): void {
     const ended = this.#inForce;
@@ -94,8 +101,9 @@ export class Orders<
     if (isLast(order)) {
       if (isInForce() && isHold(order)) await this.#handlers.keep(order, inForce!.generation);
       // A newer one may have come meanwhile: that one stays.
-      if (isInForce()) this.end(reasonOf(order));
-      this.#handlers.over(order);
+      const ended = isInForce() ? inForce!.generation : null;
+      if (ended) this.end(reasonOf(order));
+      this.#handlers.over(order, ended);
     } else if (isInForce()) await this.#handlers.carryOut(order, inForce!.generation);
     else this.#handlers.missed(order);
   }

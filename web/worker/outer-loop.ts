@@ -75,7 +75,8 @@ export class OuterLoop {
       const begun = segments[i]!.map((segment) =>
         outer.exchange({ segment, local: local.get(segment)!, tokens, last }, options, transport),
       );
-      const all = meter.exchange(Promise.all(begun));
+      const ends = Promise.all(begun);
+      const all = this.#sites.holdings.length > 1 ? meter.exchange(ends) : ends;
       // A failure is met where the exchange takes effect; until then it must not count as unhandled.
       all.catch(() => {});
       this.#underWay.set(fragment, all);
@@ -97,20 +98,49 @@ export class OuterLoop {
 
   /** Gives, or takes, what all sites ought to agree on of a part of the model. */
   async repair({ step, part, from, to }: Order<"repair">): Promise<void> {
-    const { outer, channel, stage, self, assignment, range } = this.#parts;
+    const { outer, channel, self, assignment, range } = this.#parts;
     if (!outer) return;
     const tensors = ownedTensors(parameterSpace(assignment.config.model), range);
     const wanted = tensors.filter((tensor) => partName(tensor.part) === part);
     for (const { offset, size } of wanted) {
+      const segment = { start: offset, end: offset + size };
       for (const [index, array] of AGREED.entries()) {
-        const values = outer.part(array, { start: offset, end: offset + size });
-        const place = { step, segment: offset, microbatch: index };
-        if (self === from) channel.send(to, "parameters", place, values);
-        else values.set(await channel.receive(from, "parameters", place));
+        const place = { step, microbatch: index };
+        const write = (values: Float32Array, start: number) =>
+          outer.part(array, { start, end: start + values.length }).set(values);
+        if (self === from) channel.sendSegment(to, "parameters", place, segment, outer.part(array, segment));
+        else await channel.receiveSegment(from, "parameters", place, segment, write);
       }
-      // What this site made of the wrong values goes as well.
-      if (self === to)
-        stage.write("parameters", outer.part("anchor", { start: offset, end: offset + size }), offset);
+    }
+  }
+
+  /** What this site made of wrong values goes: its parameters become the anchor's, on all replicas. */
+  async renew({ step, part }: Order<"renew">): Promise<void> {
+    const { outer, channel, stage, self, assignment, strategy, meter } = this.#parts;
+    const tensors = parameterSpace(assignment.config.model).tensors.filter(
+      (tensor) => partName(tensor.part) === part,
+    );
+    const fragment = fragmentOf(tensors[0]!.part, strategy.fragments);
+    // What an exchange under way makes of the anchor belongs to it.
+    if (outer) await meter.waitForExchange(Promise.resolve(this.#underWay.get(fragment)));
+    const mine = tensors.flatMap(({ offset, size }) =>
+      overlaps([{ worker: self, segment: stage.segment }], { start: offset, end: offset + size }),
+    );
+    for (const { segment } of mine) {
+      if (!outer) {
+        for (const { worker, segment: held } of overlaps(this.#lead, segment)) {
+          await channel.receiveSegment(worker, "parameters", { step }, held, (values, start) =>
+            stage.write("parameters", values, start),
+          );
+        }
+        continue;
+      }
+      stage.write("parameters", outer.part("anchor", segment), segment.start);
+      // Where only the largest are sent, what is left unsaid would be added yet.
+      if (strategy.bits === 2) outer.part("carried", segment).fill(0);
+      for (const { worker, segment: held } of overlaps(this.#followers, segment)) {
+        channel.sendSegment(worker, "parameters", { step }, held, outer.part("anchor", held));
+      }
     }
   }
 
@@ -141,13 +171,8 @@ export class OuterLoop {
       outer.merge(segment, values, keep);
       stage.write("parameters", values, segment.start);
       for (const { worker, segment: part } of overlaps(this.#followers, segment)) {
-        const place = { step, segment: part.start };
-        channel.send(
-          worker,
-          "parameters",
-          place,
-          values.subarray(part.start - segment.start, part.end - segment.start),
-        );
+        const own = values.subarray(part.start - segment.start, part.end - segment.start);
+        channel.sendSegment(worker, "parameters", { step }, part, own);
       }
     }
   }
@@ -159,13 +184,11 @@ export class OuterLoop {
       .flatMap((fragment) => this.#segments(fragment))
       .flatMap((segment) => overlaps(this.#lead, segment));
     await Promise.all(
-      parts.map(async ({ worker, segment: { start } }) => {
-        stage.write(
-          "parameters",
-          await channel.receive(worker, "parameters", { step, segment: start }),
-          start,
-        );
-      }),
+      parts.map(({ worker, segment }) =>
+        channel.receiveSegment(worker, "parameters", { step }, segment, (values, start) =>
+          stage.write("parameters", values, start),
+        ),
+      ),
     );
   }
 

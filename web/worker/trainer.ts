@@ -3,7 +3,13 @@
 // Not here: joining, links and the page (session.ts), or loading state (stage-state.ts).
 import { trainingBatch, windowBatch, windowCount, type Batch, type Tokens } from "../../core/data/batch.ts";
 import { sampleToken } from "../../core/data/sampling.ts";
-import { borrowsEmbedding, type StageRange } from "../../core/model/parameters.ts";
+import {
+  borrowsEmbedding,
+  EMBEDDING,
+  parameterSpace,
+  type Segment,
+  type StageRange,
+} from "../../core/model/parameters.ts";
 import { positionOf, type Position, type Replica } from "../../core/plan/plan.ts";
 import { orderOf } from "../../core/plan/order.ts";
 import { EMBEDDING_FRAGMENT } from "../../core/plan/rounds.ts";
@@ -115,7 +121,7 @@ export class Trainer {
         this.#sendOutput(slot, step, microbatch);
       } else {
         const gradient = this.#next
-          ? await this.#receive(this.#next, "gradient", { step, microbatch })
+          ? await this.#receive(this.#next, "gradient", { step, microbatch }, this.#activationSize)
           : undefined;
         if (kind === "input") stage.backwardInput(slot, gradient);
         else stage.backward(slot, gradient);
@@ -161,6 +167,14 @@ export class Trainer {
     await this.#parts.outerLoop!.repair(order);
   }
 
+  /** A part of the model becomes what sites agree on. */
+  async renew(order: Order<"renew">): Promise<void> {
+    await this.#parts.outerLoop!.renew(order);
+    if (this.#parts.assignment.config.model.tied && order.part === "embed") {
+      await this.#renewEmbedding({ step: order.step, microbatch: AFTER_MERGE });
+    }
+  }
+
   /** Loss over this replica's share of the validation windows. */
   async validate({ step }: Order<"validate">): Promise<{ lossSum: Sum; tokens: number }> {
     const { assignment, stage, tokens, slots } = this.#parts;
@@ -199,8 +213,8 @@ export class Trainer {
       if (range.embed) this.#setTokens(0, promptBatch(assignment.config.microbatch * T, text.slice(-rows)));
       let input: Float32Array | undefined;
       if (this.#previous) {
-        input = new Float32Array(assignment.config.microbatch * T * C);
-        input.set(await this.#receive(this.#previous, "activation", place));
+        input = new Float32Array(this.#activationSize);
+        input.set(await this.#receive(this.#previous, "activation", place, rows * C));
       }
       stage.evaluate(0, input);
       await this.#pace(this.#parts.work.evaluate);
@@ -238,11 +252,15 @@ export class Trainer {
   async #sumGradients(step: number): Promise<void> {
     if (!this.#sum) return;
     const { assignment, stage, channel, meter, unsaid } = this.#parts;
-    const { strategy, siteGradients: site } = assignment.config;
+    const { config } = assignment;
+    const { strategy, siteGradients: site } = config;
     const wide = strategy.kind === "sync" ? strategy.gradients : "f32";
     const gradient = await stage.gradient();
-    const sum = sumOverReplicas(this.#sum, gradient, { site, wide, unsaid }, channel.segments(step));
-    await meter.waitForExchange(meter.exchange(sum));
+    const codecs = { site, wide, unsaid };
+    const watch = (acrossSites: Promise<unknown>) => meter.waitForExchange(meter.exchange(acrossSites));
+    const tokens = config.batch * config.model.context;
+    const sum = sumOverReplicas(this.#sum, gradient, tokens, codecs, channel.segments(step), watch);
+    await meter.wait(sum);
     stage.setGradient(gradient, stage.segment.start);
   }
 
@@ -250,9 +268,10 @@ export class Trainer {
   async #renewEmbedding(place: { step: number; microbatch?: number }): Promise<void> {
     const { assignment, stage, channel, range } = this.#parts;
     if (borrowsEmbedding(assignment.config.model, range)) {
-      stage.writeEmbedding(await this.#receive(this.#first, "embedding", place));
+      stage.writeEmbedding(await this.#receiveEmbedding(this.#first, "embedding", place));
     } else if (this.#lendsEmbedding) {
-      channel.send(this.#last, "embedding", place, await stage.readEmbedding());
+      const values = await stage.readEmbedding();
+      channel.sendSegment(this.#last, "embedding", place, this.#embedding, values);
     }
   }
 
@@ -260,9 +279,10 @@ export class Trainer {
   async #foldTiedEmbedding(step: number): Promise<void> {
     const { assignment, stage, channel, range } = this.#parts;
     if (borrowsEmbedding(assignment.config.model, range)) {
-      channel.send(this.#first, "embeddingGradient", { step }, await stage.embeddingGradient());
+      const gradient = await stage.embeddingGradient();
+      channel.sendSegment(this.#first, "embeddingGradient", { step }, this.#embedding, gradient);
     } else if (this.#lendsEmbedding) {
-      stage.addEmbeddingGradient(await this.#receive(this.#last, "embeddingGradient", { step }));
+      stage.addEmbeddingGradient(await this.#receiveEmbedding(this.#last, "embeddingGradient", { step }));
     }
   }
 
@@ -273,12 +293,38 @@ export class Trainer {
 
   async #input(step: number, microbatch: number): Promise<Float32Array | undefined> {
     if (!this.#previous) return undefined;
-    return this.#receive(this.#previous, "activation", { step, microbatch });
+    return this.#receive(this.#previous, "activation", { step, microbatch }, this.#activationSize);
   }
 
-  #receive(from: string, kind: FrameKind, place: Place): Promise<Float32Array> {
-    const { meter, channel, stage } = this.#parts;
-    return this.#wait(meter.wait(channel.receive(from, kind, place), stage.idle()));
+  /** Of a microbatch. */
+  get #activationSize(): number {
+    const { microbatch, model } = this.#parts.assignment.config;
+    return microbatch * model.context * model.width;
+  }
+
+  #receive(from: string, kind: FrameKind, place: Place, count: number): Promise<Float32Array> {
+    return this.#arrival(this.#parts.channel.receive(from, kind, place, count));
+  }
+
+  /** The tied embedding's values, or their gradient, whole. */
+  async #receiveEmbedding(from: string, kind: FrameKind, place: Place): Promise<Float32Array> {
+    const segment = this.#embedding;
+    const whole = new Float32Array(segment.end - segment.start);
+    const write = (piece: Float32Array, start: number) => whole.set(piece, start - segment.start);
+    await this.#arrival(this.#parts.channel.receiveSegment(from, kind, place, segment, write));
+    return whole;
+  }
+
+  get #embedding(): Segment {
+    const { tensors } = parameterSpace(this.#parts.assignment.config.model);
+    const { offset: start, size } = tensors.find(({ name }) => name === EMBEDDING)!;
+    return { start, end: start + size };
+  }
+
+  /** Waits for what another worker sends. */
+  #arrival<T>(arrival: Promise<T>): Promise<T> {
+    const { meter, stage } = this.#parts;
+    return this.#wait(meter.wait(arrival, stage.idle()));
   }
 
   #wait<T>(arrival: Promise<T>): Promise<T> {

@@ -27,6 +27,7 @@ import type { FromTrainer, ToTrainer, TrainerOrder, TrainerReport } from "./work
 
 type Hold = Extract<TrainerOrder, { type: "hold" }>;
 type Discard = Extract<TrainerOrder, { type: "discard" }>;
+type Repair = Extract<TrainerOrder, { type: "repair" }>;
 type Work = Exclude<TrainerOrder, Assignment | Release | Hold | Discard>;
 
 /** What exists from an assignment until its release. */
@@ -55,7 +56,7 @@ const saver = new Saver(report);
 /** From then on until the next one begins, the coordinator's word is waited for. */
 let lastOrderEnded = performance.now();
 
-const orders = new Orders<Assignment, Work, Hold, Generation>({
+const orders = new Orders<Assignment, Exclude<Work, Repair>, Hold, Generation>({
   begin(assignment) {
     saver.dropUnlessOf(assignment.run);
     const channel = new Channel(assignment.runNumber, assignment.generation, (to, frame) =>
@@ -84,13 +85,14 @@ const orders = new Orders<Assignment, Work, Hold, Generation>({
     // A state that cannot be read back is not kept: the run goes on from another.
     if (loaded && assignment.generation === of) held = await loaded.hold().catch(() => null);
   },
-  over(order) {
+  over(order, ended) {
     const { generation } = order;
     if (order.type === "hold") {
       report({ type: "held", generation, kept: held?.generation === order.of });
     } else {
       if (held && held.generation <= generation) held = null;
-      report({ type: "released", generation });
+      ended?.meter.idle(performance.now() - lastOrderEnded);
+      report({ type: "released", generation, ...(ended && { times: ended.meter.take() }) });
     }
   },
   failed(error, generation) {
@@ -115,8 +117,10 @@ addEventListener("message", ({ data }: MessageEvent<ToTrainer>) => {
     saver.drop();
     void sayMeasured();
   } else if (data.type === "order") {
-    if (data.order.type === "discard") saver.drop();
-    else orders.take(data.order);
+    const { order } = data;
+    if (order.type === "discard") saver.drop();
+    else if (order.type === "repair") orders.beside(order, (generation) => repair(order, generation));
+    else orders.take(order);
   } else if (data.type === "frame") deliver(data.from, data.frame);
   else if (data.type === "broken") orders.current?.channel.lose(data.peer, data.reason);
   else {
@@ -178,7 +182,12 @@ function deliver(from: string, frame: ArrayBuffer): void {
   }
 }
 
-async function work(order: Work, { loaded, assignment }: Generation): Promise<void> {
+async function repair(order: Repair, { loaded }: Generation): Promise<void> {
+  await loaded!.trainer.repair(order);
+  report({ type: "repaired", generation: order.generation, step: order.step });
+}
+
+async function work(order: Exclude<Work, Repair>, { loaded, assignment }: Generation): Promise<void> {
   const { trainer, draft } = loaded!;
   if (order.type === "step") {
     // All have what they took: the generation has begun.
@@ -202,9 +211,8 @@ async function work(order: Work, { loaded, assignment }: Generation): Promise<vo
       step: order.step,
       ...(await trainer.merge(order)),
     });
-  } else if (order.type === "repair") {
-    await trainer.repair(order);
-    report({ type: "repaired", generation: order.generation, step: order.step });
+  } else if (order.type === "renew") {
+    await trainer.renew(order);
   } else if (order.type === "sample") {
     const tokens = await trainer.sample(order);
     report({ type: "sampled", generation: order.generation, step: order.step, tokens });

@@ -1,0 +1,15 @@
+// A range of the canonical space travels in pieces, a frame each: no frame is longer than links take, the first are on
+// their way while the next are encoded, and a sum is taken piece by piece. Who sends and who receives cut alike.
+import type { Segment } from "../model/parameters.ts";
+import { BLOCK } from "./block.ts";
+
+/** Values of a piece, 4 MiB in f32: whole blocks, so that codes are those of the range as a whole. */
+export const PIECE = 256 * BLOCK;
+
+/** The pieces of a range, in order; the last may be smaller. */
+export function piecesOf({ start, end }: Segment): Segment[] {
+  return Array.from({ length: Math.ceil((end - start) / PIECE) }, (_, i) => ({
+    start: start + i * PIECE,
+    end: Math.min(start + (i + 1) * PIECE, end),
+  }));
+}

@@ -105,6 +105,8 @@ export const ClientMessage = z.discriminatedUnion("type", [
   }),
   z.strictObject({ type: z.literal("sampled"), generation, step, tokens: z.array(index).max(4096) }),
   z.strictObject({ type: z.literal("saved"), generation, step, shard: Shard }),
+  /** The means of the exchange begun after this step have come; nothing has changed yet. */
+  z.strictObject({ type: z.literal("exchanged"), generation, step }),
   /** Exchanges have taken effect. CRC-32s of what all sites agree on, by part of the model: "embed", "block 3". */
   z.strictObject({
     type: z.literal("merged"),
@@ -201,7 +203,10 @@ export const WorkerMessage = z.discriminatedUnion("type", [
     seed: index,
   }),
   z.strictObject({ type: z.literal("save"), generation, step }),
-  /** Begin to exchange these fragments with the other sites, as they are after this step. `tokens`: the site's weight. */
+  /**
+   * To lead replicas: begin to exchange these fragments with the other sites, as they are after this step, and say
+   * "exchanged" when the means have come. `tokens`: the site's weight.
+   */
   z.strictObject({
     type: z.literal("exchange"),
     generation,
@@ -210,7 +215,12 @@ export const WorkerMessage = z.discriminatedUnion("type", [
     /** The run's last: a plain mean. */
     last: z.boolean(),
   }),
-  /** Let the exchanges of these fragments take effect, then say "merged". */
+  /**
+   * To lead replicas, out of turn: all have the means of the exchange begun after this step. Take the outer step: from now
+   * on it counts, whatever happens to whom.
+   */
+  z.strictObject({ type: z.literal("conclude"), generation, step }),
+  /** Once it is concluded, let the exchange of these fragments that began after this step take effect; then say "merged". */
   z.strictObject({
     type: z.literal("merge"),
     generation,

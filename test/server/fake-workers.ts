@@ -76,8 +76,10 @@ function usualAnswer(order: Order): Answer | null {
       return { type: "merged", generation, step: order.step, anchors: { embed: 1 } };
     case "repair":
       return { type: "repaired", generation, step: order.step };
-    case "commit":
     case "exchange":
+      return { type: "exchanged", generation, step: order.step };
+    case "commit":
+    case "conclude":
       return null;
   }
 }

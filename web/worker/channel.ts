@@ -9,7 +9,7 @@ import {
   type FrameKind,
 } from "../../core/protocol/frame.ts";
 import { decode, encode, type Codec } from "../../core/reduce/codec.ts";
-import { Mailbox } from "./mailbox.ts";
+import { GenerationEnded, Mailbox } from "./mailbox.ts";
 
 type Post = (to: string, frame: ArrayBuffer) => void;
 
@@ -21,6 +21,8 @@ export interface Place {
 
 export class Channel {
   readonly #mailbox = new Mailbox();
+  readonly #ended: Promise<never>;
+  #end!: (reason: GenerationEnded) => void;
   readonly #run: number;
   readonly #generation: number;
   readonly #post: Post;
@@ -29,6 +31,9 @@ export class Channel {
     this.#run = run;
     this.#generation = generation;
     this.#post = post;
+    this.#ended = new Promise((_, reject) => (this.#end = reject));
+    // Who waits for nothing misses nothing.
+    this.#ended.catch(() => {});
   }
 
   /** Takes a frame from a link; one of another run or generation is dropped. @throws FrameError when damaged */
@@ -100,8 +105,14 @@ export class Channel {
     this.#mailbox.lose(from, new Error(`the link to worker ${from} broke: ${reason}`));
   }
 
+  /** Waits for what comes otherwise. @throws GenerationEnded when that is first */
+  within<T>(wait: Promise<T>): Promise<T> {
+    return Promise.race([wait, this.#ended]);
+  }
+
   close(reason: string): void {
     this.#mailbox.close(reason);
+    this.#end(new GenerationEnded(reason));
   }
 
   #receive(from: string, kind: FrameKind, { step, microbatch = 0, segment = 0 }: Place) {

@@ -26,7 +26,7 @@ export interface LoadedTrainer {
   readonly trainer: Trainer;
   /** Uploads all that the stage goes on from, when no exchange is under way any more. */
   readonly save: () => Promise<Shard>;
-  /** The same, kept in memory: then the stage may go. */
+  /** The same, kept in memory, once no exchange can be concluded any more: then the stage may go. */
   readonly hold: () => Promise<HeldState>;
 }
 
@@ -52,7 +52,8 @@ export async function loadTrainer({ spec, blobs, held, ...parts }: LoadParts): P
       return saveState(stored, model, blobs);
     },
     hold: async () => {
-      await outerLoop?.settle();
+      // An exchange that is not concluded has left no trace.
+      await outerLoop?.settle().catch(() => {});
       return HeldState.of(stored, { run, generation });
     },
   };

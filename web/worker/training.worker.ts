@@ -25,7 +25,8 @@ import { tune } from "./tune.ts";
 import type { FromTrainer, ToTrainer, TrainerOrder, TrainerReport } from "./worker-messages.ts";
 
 type Hold = Extract<TrainerOrder, { type: "hold" }>;
-type Work = Exclude<TrainerOrder, Assignment | Release | Hold>;
+type Conclude = Extract<TrainerOrder, { type: "conclude" }>;
+type Work = Exclude<TrainerOrder, Assignment | Release | Hold | Conclude>;
 
 /** What exists from an assignment until its release. */
 interface Generation {
@@ -105,8 +106,10 @@ addEventListener("message", ({ data }: MessageEvent<ToTrainer>) => {
     self = data.worker;
     blobs = new BlobClient(data.token);
     void sayMeasured();
-  } else if (data.type === "order") orders.take(data.order);
-  else if (data.type === "frame") deliver(data.from, data.frame);
+  } else if (data.type === "order") {
+    if (data.order.type === "conclude") conclude(data.order);
+    else orders.take(data.order);
+  } else if (data.type === "frame") deliver(data.from, data.frame);
   else if (data.type === "broken") orders.current?.channel.lose(data.peer, data.reason);
   else {
     held = null;
@@ -167,6 +170,12 @@ function deliver(from: string, frame: ArrayBuffer): void {
   }
 }
 
+/** At once: other orders may wait for it. */
+function conclude(order: Conclude): void {
+  const current = orders.current;
+  if (current?.assignment.generation === order.generation) current.loaded!.trainer.conclude(order);
+}
+
 async function work(order: Work, { loaded }: Generation): Promise<void> {
   const { trainer, save } = loaded!;
   if (order.type === "step") {
@@ -183,7 +192,13 @@ async function work(order: Work, { loaded }: Generation): Promise<void> {
       ...(await trainer.validate(order)),
     });
   } else if (order.type === "exchange") {
-    await trainer.exchange(order);
+    const { generation, step } = order;
+    const { arrived } = await trainer.exchange(order);
+    // A failure is met where the exchange takes effect.
+    arrived.then(
+      () => report({ type: "exchanged", generation, step }),
+      () => {},
+    );
   } else if (order.type === "merge") {
     report({
       type: "merged",

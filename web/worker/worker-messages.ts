@@ -15,6 +15,7 @@ export type TrainerReport = WithoutBytes<
         | "validated"
         | "sampled"
         | "saved"
+        | "exchanged"
         | "merged"
         | "repaired"
         | "held"

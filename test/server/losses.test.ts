@@ -134,6 +134,7 @@ test("whoever leaves or comes, nobody goes back, no step is done twice, and site
       const of = <K extends RunEvent["event"]>(kind: K) =>
         events.filter((event): event is Extract<RunEvent, { event: K }> => event.event === kind);
       expect(of("failed")).toEqual([]);
+      expect(all.unlike).toEqual([]);
       expect(of("step").map(({ step }) => step)).toEqual(Array.from({ length: STEPS }, (_, i) => i + 1));
       expect(of("done")).toMatchObject([{ steps: STEPS, checkpoint: `run-1-step-${STEPS}` }]);
       lost += of("done")[0]!.workersLost;

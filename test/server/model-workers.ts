@@ -54,6 +54,9 @@ export class ModelWorkers {
   readonly #deliver: (worker: string, answer: Answer) => void;
   readonly #random: (below: number) => number;
   readonly #workers = new Map<string, ModelWorker>();
+  readonly #before = new Map<string, string>();
+  /** Steps that a replica came to with other parameters than another of its site. */
+  readonly unlike: string[] = [];
   /** Model parts by the offset of their place. */
   readonly places: ReadonlyMap<number, { fragment: number }>;
 
@@ -88,6 +91,16 @@ export class ModelWorkers {
 
   leave(id: string): void {
     this.#workers.delete(id);
+  }
+
+  /** A worker of a replica comes to a step with these. */
+  begins(step: number, { assignment: { generation }, site, places }: Stage): void {
+    for (const [place, { trained }] of places) {
+      const key = `generation ${generation}, site ${site}, step ${step}, place ${place}`;
+      const text = trained.join();
+      if ((this.#before.get(key) ?? text) !== text) this.unlike.push(key);
+      this.#before.set(key, text);
+    }
   }
 
   get random(): (below: number) => number {
@@ -189,6 +202,7 @@ export class ModelWorker {
     switch (order.type) {
       case "step":
         if (this.held && this.held.generation < generation) this.held = null;
+        this.#all.begins(order.step, this.stage);
         if (this.stage.interrupted) return;
         return void this.said.push({
           type: "ready",

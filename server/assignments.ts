@@ -1,6 +1,14 @@
 // What workers are told at the beginning of a generation: those of its plan what to hold and where that comes from, and
 // those that keep a state and have no part in it whom to lend it to.
-import type { RunConfig } from "../core/model/config.ts";
+import type { ModelConfig, RunConfig } from "../core/model/config.ts";
+import {
+  borrowsEmbedding,
+  EMBEDDING,
+  ownedTensors,
+  parameterSpace,
+  stageRange,
+  type StageRange,
+} from "../core/model/parameters.ts";
 import type { Moves } from "../core/plan/moves.ts";
 import { positionOf, type Plan, type PlannedLink } from "../core/plan/plan.ts";
 import { shardsOfSite } from "../core/plan/states.ts";
@@ -32,12 +40,24 @@ export function firstOrder(beginning: Beginning, worker: string): FirstOrder {
   return { type: "assign", generation, run, runNumber, config, plan, tokens, state, links };
 }
 
-function sourceOf({ plan, step, moves, checkpoint }: Beginning, worker: string): StateSource {
+function sourceOf({ config, plan, step, moves, checkpoint }: Beginning, worker: string): StateSource {
+  const { model } = config;
   if (moves) return { kind: "workers", step, takes: [...moves.takes.get(worker)!] };
   if (!checkpoint) return { kind: "seed" };
   const { optimizer, shards } = checkpoint;
-  const { site } = plan.replicas[positionOf(plan, worker)!.replica]!;
-  return { kind: "checkpoint", step: checkpoint.step, optimizer, shards: shardsOfSite(site, shards) };
+  const { replica, stage } = positionOf(plan, worker)!;
+  const { site, stages } = plan.replicas[replica]!;
+  const { first, last } = stages[stage]!;
+  const wanted = tensorsOf(model, stageRange(model, first, last));
+  // A shard has a long list of tensors, and there is one a worker.
+  const needed = shardsOfSite(site, shards).filter(({ tensors }) => tensors.some((name) => wanted.has(name)));
+  return { kind: "checkpoint", step: checkpoint.step, optimizer, shards: needed };
+}
+
+/** Names of the parameters that a stage works with, its own or borrowed. */
+function tensorsOf(model: ModelConfig, range: StageRange): Set<string> {
+  const owned = ownedTensors(parameterSpace(model), range).map(({ name }) => name);
+  return new Set(borrowsEmbedding(model, range) ? [...owned, EMBEDDING] : owned);
 }
 
 const concerns = ({ initiator, other }: PlannedLink, worker: string): boolean =>

@@ -26,12 +26,6 @@ export class RunImpossible extends Error {
 /** A worker says that its GPU cannot hold what it was assigned. */
 export class DoesNotFit extends RunImpossible {
   override name = "DoesNotFit";
-  readonly worker: string;
-
-  constructor(message: string, worker: string) {
-    super(message);
-    this.worker = worker;
-  }
 }
 
 interface Question {
@@ -50,13 +44,20 @@ export class Cohort {
   /** Workers that have said their last words: they may go without being missed. */
   readonly #released = new Set<string>();
   readonly #lost = new Set<string>();
+  /** Workers that cannot hold what they were assigned: more may say so after the first has ended the generation. */
+  readonly unfit = new Set<string>();
   /** Asked and not yet answered by all; no two of one type and step concern the same worker. */
   readonly #questions = new Set<Question>();
   #end: Error | null = null;
+  readonly #ended: Promise<never>;
+  #break!: (error: Error) => void;
 
   constructor(generation: number, members: readonly WorkerPort[]) {
     this.generation = generation;
     this.#members = new Map(members.map((member) => [member.id, member]));
+    this.#ended = new Promise((_, reject) => (this.#break = reject));
+    // Who does not wait for it is told by what is asked next.
+    this.#ended.catch(() => {});
   }
 
   /** Whether the generation still needs the worker. */
@@ -100,6 +101,13 @@ export class Cohort {
     return new Promise((resolve, reject) => this.#put(orderOf, type, workers, resolve, reject));
   }
 
+  /** Waits for what is no answer. @throws what ends the generation meanwhile */
+  async within<T>(wait: Promise<T>): Promise<T> {
+    const result = await Promise.race([wait, this.#ended]);
+    if (this.#end) throw this.#end;
+    return result;
+  }
+
   /** As `ask`, of all who are left, after the generation's end as well: who is lost meanwhile is not waited for. */
   async gather<T extends AnswerType>(order: OrderMessage, type: T): Promise<Map<string, AnswerOf<T>>> {
     const { workers } = this;
@@ -130,10 +138,11 @@ export class Cohort {
   deliver(worker: string, answer: Answer): void {
     if (answer.generation !== this.generation || !this.#members.has(worker)) return;
     if (answer.type === "failed") {
+      if (answer.fatal) this.unfit.add(worker);
       // Links go down while a generation is released; each worker's last word comes all the same.
       if (this.#released.has(worker) || this.#releasing(worker)) return;
       const reason = `worker ${worker}: ${answer.message}`;
-      this.fail(answer.fatal ? new DoesNotFit(reason, worker) : new WorkerLost(reason));
+      this.fail(answer.fatal ? new DoesNotFit(reason) : new WorkerLost(reason));
       return;
     }
     for (const question of this.#questions) {
@@ -179,6 +188,7 @@ export class Cohort {
   /** Ends the generation: what is asked now, and anything after it but `gather`, is answered with `error`. */
   fail(error: Error): void {
     this.#end ??= error;
+    this.#break(this.#end);
     for (const question of this.#questions) {
       if (!question.reject) continue;
       this.#questions.delete(question);

@@ -6,6 +6,7 @@ import { WebSocket, WebSocketServer } from "ws";
 import { z } from "zod";
 import {
   ClientMessage,
+  controlText,
   MAX_CONTROL_BYTES,
   parseControl,
   PROTOCOL_VERSION,
@@ -138,9 +139,12 @@ export class ControlSocket {
       relay.dismiss(id);
       coordinator.leave(id, String(reason) || "its connection closed");
     });
-    const relayKey = relay.admit(id, (call) => say(client, { type: "ring", ...call }));
-    say(client, { type: "joined", worker: id, iceServers, brokerKey, relayKey });
-    coordinator.join({ id, site, name, gpu, send: (message) => say(client, message) });
+    const send = (message: WorkerMessage) => {
+      if (client.readyState === WebSocket.OPEN) client.send(controlText(message));
+    };
+    const relayKey = relay.admit(id, (call) => send({ type: "ring", ...call }));
+    send({ type: "joined", worker: id, iceServers, brokerKey, relayKey });
+    coordinator.join({ id, site, name, gpu, send });
   }
 
   #fromWorker(id: string, client: WebSocket, data: string): void {
@@ -181,7 +185,8 @@ export class ControlSocket {
   }
 }
 
-function say(client: WebSocket, message: WorkerMessage | ViewerMessage): void {
+/** What either kind of client may be told. */
+function say(client: WebSocket, message: ViewerMessage | Extract<WorkerMessage, { type: "signal" }>): void {
   if (client.readyState === WebSocket.OPEN) client.send(JSON.stringify(message));
 }
 

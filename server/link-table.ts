@@ -2,6 +2,7 @@
 // Not here: what follows for a plan (core/plan/link-speeds.ts).
 import type { MeasuredLink } from "../core/plan/link-speeds.ts";
 import type { PeerSpeed } from "../core/plan/speed.ts";
+import { LINKS_SHOWN } from "../core/protocol/events.ts";
 
 export class LinkTable {
   readonly #links = new Map<string, Map<string, MeasuredLink>>();
@@ -32,7 +33,9 @@ export class LinkTable {
     return [...this.#links.values()].flatMap((links) => [...links.values()]);
   }
 
+  /** What people are shown of a worker's links. */
   of(worker: string): PeerSpeed[] {
-    return [...(this.#links.get(worker)?.values() ?? [])].map(({ to, speed }) => ({ ...speed, peer: to }));
+    const links = [...(this.#links.get(worker)?.values() ?? [])].slice(0, LINKS_SHOWN);
+    return links.map(({ to, speed }) => ({ ...speed, peer: to }));
   }
 }

@@ -2,13 +2,14 @@
 // changes.
 // Not here: the planner (core/plan/planner.ts), the change from one plan to another (run.ts).
 import type { RunConfig } from "../core/model/config.ts";
-import type { Measured } from "../core/plan/measured.ts";
+import { assumedSpeed, type Measured } from "../core/plan/measured.ts";
 import { stageBytes, stageSpecOf } from "../core/plan/memory.ts";
 import type { SiteWorkers } from "../core/plan/partition.ts";
 import { positionOf, type Plan } from "../core/plan/plan.ts";
 import { PlanImpossible } from "../core/plan/plan-impossible.ts";
 import { planRun, type Planned } from "../core/plan/planner.ts";
 import { isWorthAPause, type Circumstances } from "../core/plan/replanning.ts";
+import type { WorkerSpeed } from "../core/plan/speed.ts";
 
 /** Workers that may take part, and what is known of their speeds and links. */
 export interface Candidates {
@@ -18,14 +19,23 @@ export interface Candidates {
 
 /** Speeds are thought over so many times in a row to the same end before a plan is given up for them. */
 const CONFIRMED = 2;
+/**
+ * Shares of what workers had no room for that they are thought to have, the next where there is no plan with one: what a
+ * worker can hold is found in a few tries, and at most a quarter of it is left unused.
+ */
+const THOUGHT_TO_FIT = [3 / 4, 7 / 8, 15 / 16, 1];
 /** Of the server's time, what thinking it over may take: large clusters are planned in seconds. */
 const MOST_OF_TIME = 0.02;
+
+/** Of workers of which nothing is known, so that they can be told apart by their memory. */
+const ALIKE: WorkerSpeed = { block: 1e9, head: 1e9, overhead: 0, memory: Infinity };
 
 export class Planning {
   readonly #config: RunConfig;
   readonly #now: () => number;
-  /** Bytes that a worker has no room for, as it has said. */
+  /** Bytes that a worker has no room for, as it has said, and the share of it that all are thought to have. */
   readonly #tooMuch = new Map<string, number>();
+  #fitting = 1;
   #verdicts = 0;
   #restUntil = 0;
 
@@ -38,7 +48,9 @@ export class Planning {
   /** @throws PlanImpossible */
   plan({ sites, measured }: Candidates): Planned {
     this.#verdicts = 0;
-    return planRun(this.#config, sites, this.#within(measured));
+    const planned = planRun(this.#config, sites, this.#within(sites, measured));
+    // What follows from speeds that nobody has measured is no prediction.
+    return measured.workers.size > 0 ? planned : { ...planned, prediction: null };
   }
 
   /** Whether to change from `current` to another plan. */
@@ -48,7 +60,7 @@ export class Planning {
     if (occasion === "speeds" && began < this.#restUntil) return false;
     const { sites, measured } = candidates();
     if (![...sites.values()].some(({ length }) => length > 0)) return false;
-    const isBetter = this.#isBetter(current, sites, this.#within(measured), circumstances);
+    const isBetter = this.#isBetter(current, sites, this.#within(sites, measured), circumstances);
     const ended = this.#now();
     this.#restUntil = ended + (ended - began) / MOST_OF_TIME;
     if (occasion === "members") return isBetter;
@@ -56,13 +68,25 @@ export class Planning {
     return this.#verdicts >= CONFIRMED;
   }
 
-  /** A worker could not hold what it was assigned. Returns whether another plan takes that into account. */
-  learnThatTooMuch(current: Plan, worker: string, { sites, measured }: Candidates): boolean {
-    const { replica, stage } = positionOf(current, worker)!;
-    this.#tooMuch.set(worker, stageBytes(stageSpecOf(this.#config, current.replicas[replica]!, stage)));
+  /** Workers could not hold what they were assigned. Returns whether there is a plan that takes that into account. */
+  learnThatTooMuch(current: Plan, unfit: Iterable<string>, { sites, measured }: Candidates): boolean {
+    for (const worker of unfit) {
+      const position = positionOf(current, worker);
+      // Who only lends its state holds nothing new.
+      if (!position) return false;
+      const { replica, stage } = position;
+      this.#tooMuch.set(worker, stageBytes(stageSpecOf(this.#config, current.replicas[replica]!, stage)));
+    }
+    return THOUGHT_TO_FIT.some((share) => {
+      this.#fitting = share;
+      return this.#isPossible(sites, this.#within(sites, measured));
+    });
+  }
+
+  #isPossible(sites: SiteWorkers, measured: Measured): boolean {
     try {
-      const { plan } = planRun(this.#config, sites, this.#within(measured));
-      return JSON.stringify(plan.replicas) !== JSON.stringify(current.replicas);
+      planRun(this.#config, sites, measured);
+      return true;
     } catch (error) {
       if (error instanceof PlanImpossible) return false;
       throw error;
@@ -80,13 +104,14 @@ export class Planning {
   }
 
   /** What is known, with the memory that workers have turned out to have. */
-  #within(measured: Measured): Measured {
+  #within(sites: SiteWorkers, measured: Measured): Measured {
     if (this.#tooMuch.size === 0) return measured;
-    const workers = new Map(measured.workers);
-    for (const [worker, bytes] of this.#tooMuch) {
-      const speed = workers.get(worker);
-      if (speed) workers.set(worker, { ...speed, memory: Math.min(speed.memory, bytes - 1) });
-    }
-    return { ...measured, workers };
+    const assumed = assumedSpeed(sites, measured) ?? ALIKE;
+    const withRoom = (id: string): [string, WorkerSpeed] => {
+      const speed = measured.workers.get(id) ?? assumed;
+      const tooMuch = this.#tooMuch.get(id) ?? Infinity;
+      return [id, { ...speed, memory: Math.min(speed.memory, Math.ceil(this.#fitting * tooMuch) - 1) }];
+    };
+    return { ...measured, workers: new Map([...sites.values()].flat().map(withRoom)) };
   }
 }

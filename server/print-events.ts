@@ -45,6 +45,8 @@ export class EventPrinter {
         return `step ${event.step}  sample: ${JSON.stringify(event.text)}`;
       case "checkpoint":
         return `checkpoint ${event.checkpoint}`;
+      case "unsaved":
+        return `no checkpoint of step ${event.step}: ${event.reason}`;
       case "recovered":
         return `${event.reason}; going on after step ${event.step}`;
       case "repaired":

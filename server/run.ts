@@ -10,31 +10,32 @@ import type { Occasion } from "../core/plan/replanning.ts";
 import { outlivesLosses, type Moves } from "../core/plan/moves.ts";
 import { leadReplicas, linksOf, positionOf, type Plan, type PlannedLink } from "../core/plan/plan.ts";
 import { evenProgress } from "../core/plan/progress.ts";
-import {
-  sampleActivationBytes,
-  stepActivationBytes,
-  validationActivationBytes,
-} from "../core/plan/traffic.ts";
-import type { ClientMessage } from "../core/protocol/control.ts";
+import { stepActivationBytes } from "../core/plan/traffic.ts";
+import { MessageTooLong, type ClientMessage } from "../core/protocol/control.ts";
 import type { RunEvent, RunStatus } from "../core/protocol/events.ts";
 import { firstOrder, type Beginning } from "./assignments.ts";
-import { sample, SAMPLE_TOKENS, save, validate } from "./between-steps.ts";
+import { sample, validate } from "./between-steps.ts";
 import type { Checkpoint, Checkpoints } from "./checkpoints.ts";
 import { Cohort, DoesNotFit, RunImpossible, WorkerGone, WorkerLost } from "./cohort.ts";
 import type { WorkerPort } from "./coordinator-port.ts";
 import type { Corpus } from "./corpus.ts";
 import { Handover } from "./handover.ts";
 import type { Candidates, Planning } from "./planning.ts";
+import { Saves } from "./saves.ts";
 import { Tally } from "./tally.ts";
 import { RoundsStrategy, type RoundsProgress } from "./strategy/rounds.ts";
 import type { CommittedStep, Strategy } from "./strategy/strategy.ts";
 import { syncStrategy } from "./strategy/sync.ts";
+import { Wishes } from "./wishes.ts";
 
 /**
- * Generations without a committed step, each ended by a failure, after which a run gives up: what ended them will end the
- * next as well.
+ * Generations that got no further than those before, each ended by a failure, after which a run gives up: what ended them
+ * will end the next as well.
  */
 const MOST_FRUITLESS = 3;
+
+/** What ends a run on any cluster like this one. */
+const CONFIGURATION = [DoesNotFit, PlanImpossible, MessageTooLong];
 
 export interface Crew extends Candidates {
   readonly ports: ReadonlyMap<string, WorkerPort>;
@@ -58,15 +59,14 @@ export interface RunParts {
   readonly changed: () => void;
 }
 
-/** Asked for from outside, carried out between two steps. */
-type Wish = "stop" | "replan";
+/** What is to be done once a step is committed. */
+type Duty = "validate" | "sample" | "save";
 
 export class Run {
   readonly #parts: RunParts;
   status: RunStatus = "waiting";
   step = 0;
   plan: Plan | null = null;
-  checkpoint: Checkpoint | null;
   /** Of the plan in force, and those on which states move. */
   links: readonly PlannedLink[] = [];
   #cohort: Cohort | null = null;
@@ -75,20 +75,30 @@ export class Run {
   #strategy: Strategy | null = null;
   /** What workers keep until the next generation has begun. */
   #handover: Handover | null = null;
-  #wish: Wish | null = null;
-  #paused: { promise: Promise<void>; resolve: () => void } | null = null;
+  /** After the latest step, and not done yet: what ends a generation meanwhile leaves it to the next. */
+  #due: Duty[] = [];
+  readonly #wishes = new Wishes();
   #fruitless = 0;
+  /** Committed once, even if the run has gone back since. */
+  #furthest: number;
   #stepBegan = 0;
+  readonly #saves: Saves;
   readonly tally = new Tally();
 
   constructor(parts: RunParts) {
     this.#parts = parts;
-    this.checkpoint = parts.start;
     if (parts.start?.run === parts.id) this.step = parts.start.step;
+    this.#furthest = this.step;
+    this.#saves = new Saves({ ...parts, onStored: () => (this.#fruitless = 0) });
   }
 
   get id(): string {
     return this.#parts.id;
+  }
+
+  /** The latest. */
+  get checkpoint(): Checkpoint | null {
+    return this.#saves.latest;
   }
 
   get config(): RunConfig {
@@ -98,22 +108,23 @@ export class Run {
   /** Runs to the end: done, stopped or failed. Never rejects; what went wrong is an event. */
   async drive(): Promise<void> {
     try {
-      while (this.step < this.config.steps && (!this.stopping || this.#handover)) {
+      // What workers keep is in no checkpoint yet: it is loaded once more, to be saved.
+      while (this.#handover || (this.step < this.config.steps && !this.stopping)) {
         try {
           await this.#runGeneration();
         } catch (error) {
-          const another =
-            error instanceof WorkerLost || (error instanceof DoesNotFit && this.#fitsOtherwise(error.worker));
-          if (!another) throw error;
-          if (!(error instanceof WorkerGone) && ++this.#fruitless === MOST_FRUITLESS) {
+          if (!(error instanceof WorkerLost || error instanceof DoesNotFit)) throw error;
+          const isFailure = error instanceof WorkerLost && !(error instanceof WorkerGone);
+          if (isFailure && ++this.#fruitless === MOST_FRUITLESS) {
             throw new RunImpossible(
-              `${MOST_FRUITLESS} generations in a row came to no step; the last: ${error.message}`,
+              `${MOST_FRUITLESS} generations in a row got no further; the last: ${error.message}`,
             );
           }
-          await this.#recover(error.message);
+          await this.#recover(error);
         }
       }
-      if (this.#wish === "stop") {
+      await this.#saves.settled();
+      if (this.stopping) {
         this.#setStatus("stopped");
         this.#parts.emit({ event: "stopped", step: this.step });
       } else {
@@ -130,11 +141,12 @@ export class Run {
       }
     } catch (error) {
       this.#drop("the run failed");
+      await this.#saves.settled();
       this.#setStatus("failed");
       this.#parts.emit({
         event: "failed",
         message: error instanceof Error ? error.message : String(error),
-        cause: error instanceof DoesNotFit || error instanceof PlanImpossible ? "configuration" : "failure",
+        cause: CONFIGURATION.some((kind) => error instanceof kind) ? "configuration" : "failure",
       });
     } finally {
       this.#cohort = null;
@@ -144,32 +156,23 @@ export class Run {
   }
 
   get stopping(): boolean {
-    return this.#wish === "stop";
+    return this.#wishes.stops;
   }
 
   stop(): void {
-    this.#wish = "stop";
+    this.#wishes.stop();
     this.setPaused(false);
   }
 
   /** When another plan is worth it by now: a new generation, after the step in progress. */
   reconsider(occasion: Occasion): void {
-    if (!this.plan || this.#wish) return;
+    if (!this.plan || this.#wishes.ends) return;
     const circumstances = { occasion, stepsLeft: this.config.steps - this.step };
-    if (this.#parts.planning.wantsAnother(this.plan, this.#parts.crew, circumstances)) this.#wish = "replan";
+    if (this.#parts.planning.wantsAnother(this.plan, this.#parts.crew, circumstances)) this.#wishes.replan();
   }
 
   setPaused(paused: boolean): void {
-    if (paused === (this.#paused !== null)) return;
-    if (paused) {
-      let resolve = () => {};
-      const promise = new Promise<void>((settle) => (resolve = settle));
-      this.#paused = { promise, resolve };
-    } else {
-      this.#paused?.resolve();
-      this.#paused = null;
-    }
-    this.#parts.emit({ event: "paused", paused });
+    if (this.#wishes.pause(paused)) this.#parts.emit({ event: "paused", paused });
   }
 
   takesPart(worker: string): boolean {
@@ -177,12 +180,14 @@ export class Run {
   }
 
   deliver(worker: string, message: Extract<ClientMessage, { generation: number }>): void {
+    if (message.type === "saved" || message.type === "unsaved") return this.#saves.deliver(worker, message);
     if (this.takesPart(worker)) this.tally.take(worker, message);
     this.#cohort?.deliver(worker, message);
   }
 
   lose(worker: string, reason: string): void {
     this.#handover?.lose(worker);
+    this.#saves.lose(worker, reason);
     if (!this.takesPart(worker) || this.#cohort!.letGo(worker)) return;
     this.tally.workersLost++;
     this.#cohort!.lose(worker, new WorkerGone(`worker ${worker} ${reason}`));
@@ -191,9 +196,8 @@ export class Run {
   async #runGeneration(): Promise<void> {
     this.#setStatus("waiting");
     const crew = await this.#parts.someCrew();
-    // What workers keep is in no checkpoint yet: a run that stops now goes on to where it is saved.
     if (this.stopping && (!this.#handover || crew.ports.size === 0)) return this.#drop("run stop");
-    if (!this.stopping) this.#wish = null;
+    this.#wishes.planned();
     const planned = this.#parts.planning.plan(crew);
     const { plan } = planned;
     const handover = this.#handover;
@@ -235,15 +239,16 @@ export class Run {
       await cohort.ask(release, "released", lenders);
     }
     this.#setStatus("training");
-    while (this.step < this.config.steps && !(this.#wish && strategy.isEven)) {
+    await this.#doWhatIsDue(cohort, plan, strategy);
+    while (this.step < this.config.steps && !(this.#wishes.ends && strategy.isEven)) {
       await this.#train(cohort, plan, strategy);
-      if (this.#paused && !this.#wish) await this.#holdWhilePaused();
+      if (this.#wishes.pauses && !this.#wishes.ends) await this.#holdWhilePaused(cohort);
     }
-    if (this.#wish === "replan" && this.step < this.config.steps) {
+    if (this.#wishes.replans && this.step < this.config.steps) {
       await this.#hold(cohort, plan, strategy);
       return;
     }
-    if (this.stopping && this.checkpoint?.step !== this.step) await this.#save(cohort, strategy);
+    await this.#saves.complete(this.step, cohort, strategy);
     const reason = this.stopping ? "run stop" : "run done";
     await cohort.ask({ type: "release", generation: this.#generation, reason }, "released");
   }
@@ -277,7 +282,8 @@ export class Run {
   #onStep(plan: Plan, step: CommittedStep): void {
     const now = performance.now();
     this.step = step.step;
-    this.#fruitless = 0;
+    if (this.step > this.#furthest) this.#fruitless = 0;
+    this.#furthest = Math.max(this.#furthest, this.step);
     this.tally.loss = step.loss;
     this.tally.activationBytesNeeded += stepActivationBytes(this.config, plan.replicas);
     const seconds = (now - this.#stepBegan) / 1000;
@@ -296,43 +302,36 @@ export class Run {
     const until = Math.min(steps, ...[validEvery, sampleEvery, checkpointEvery].map(next));
     const from = this.step;
     this.#stepBegan = performance.now();
-    await strategy.advance(from, until, () => this.#wish !== null || this.#paused !== null);
-    if (this.step > from) await this.#dueAfterStep(cohort, plan, strategy);
+    await strategy.advance(from, until, () => this.#wishes.ends || this.#wishes.pauses);
+    if (this.step === from) return;
+    const isDue = (every: number) => this.step % every === 0 || this.step === steps;
+    const duties = { validate: validEvery, sample: sampleEvery, save: checkpointEvery };
+    this.#due = (Object.keys(duties) as Duty[]).filter((duty) => isDue(duties[duty]));
+    await this.#doWhatIsDue(cohort, plan, strategy);
   }
 
-  async #dueAfterStep(cohort: Cohort, plan: Plan, strategy: Strategy): Promise<void> {
-    const due = (every: number) => this.step % every === 0 || this.step === this.config.steps;
-    if (due(this.config.validEvery)) await this.#validate(cohort, plan);
-    if (due(this.config.sampleEvery)) await this.#sample(cohort, plan);
-    if (due(this.config.checkpointEvery)) await this.#save(cohort, strategy);
+  async #doWhatIsDue(cohort: Cohort, plan: Plan, strategy: Strategy): Promise<void> {
+    for (let duty = this.#due[0]; duty; duty = this.#due[0]) {
+      if (duty === "validate") await this.#validate(cohort, plan);
+      else if (duty === "sample") await this.#sample(cohort, plan);
+      else if (this.step < this.config.steps) this.#saves.begin(this.step, cohort, strategy);
+      this.#due.shift();
+    }
   }
 
   async #validate(cohort: Cohort, plan: Plan): Promise<void> {
-    const { step, config } = this;
-    const { loss, tokens } = await validate(cohort, plan, step);
-    const { count, validFrom } = this.#parts.corpus.source;
-    this.tally.activationBytesNeeded += validationActivationBytes(config, plan, count - validFrom);
+    const { step } = this;
+    const { loss, tokens, activationBytes } = await validate(cohort, plan, step, this.#parts);
+    this.tally.activationBytesNeeded += activationBytes;
     this.tally.validLoss = loss;
     this.#parts.emit({ event: "valid", step, loss, tokens });
   }
 
   async #sample(cohort: Cohort, plan: Plan): Promise<void> {
-    const { step, config } = this;
-    const { corpus } = this.#parts;
-    const text = await sample(cohort, plan, step, corpus, config);
-    const { length } = corpus.prompt;
-    this.tally.activationBytesNeeded += sampleActivationBytes(config, plan, length, SAMPLE_TOKENS);
+    const { step } = this;
+    const { text, activationBytes } = await sample(cohort, plan, step, this.#parts);
+    this.tally.activationBytesNeeded += activationBytes;
     this.#parts.emit({ event: "sample", step, text });
-  }
-
-  async #save(cohort: Cohort, strategy: Strategy): Promise<void> {
-    const { step, id } = this;
-    this.checkpoint = await save(cohort, strategy, step, id, this.#parts);
-    this.#parts.emit({ event: "checkpoint", step, checkpoint: this.checkpoint.id });
-  }
-
-  #fitsOtherwise(worker: string): boolean {
-    return this.#parts.planning.learnThatTooMuch(this.plan!, worker, this.#parts.crew());
   }
 
   /** The generation ends, and its workers keep their states for the next. */
@@ -346,18 +345,33 @@ export class Run {
   /**
    * After a loss: on from what workers keep, without doing a committed step again; or else back to the latest
    * checkpoint, whose steps are committed, and those after it are done again.
+   * @throws the error, when no plan gives less to those whose GPUs are too small
    */
-  async #recover(reason: string): Promise<void> {
+  async #recover(error: WorkerLost | DoesNotFit): Promise<void> {
+    const { message: reason } = error;
     const inStep = this.#strategy ? 1 : 0;
     const isKept = await this.#salvage();
-    const stored = this.checkpoint?.run === this.id ? this.checkpoint.step : 0;
-    const step = isKept ? this.step : stored;
+    if (error instanceof DoesNotFit && !(await this.#fitsOtherwise(reason))) throw error;
+    if (!isKept) {
+      this.#drop(reason);
+      this.#due = [];
+      // One on its way is worth waiting for: whatever comes of it, none is later than where the run goes on.
+      await this.#saves.settled();
+    }
+    const step = isKept ? this.step : (this.#saves.step ?? 0);
     this.tally.stepsRetried += this.step - step + inStep;
     this.step = step;
-    const losses = isKept ? this.#handover!.losses : [];
-    if (!isKept) this.#drop(reason);
-    const words = [reason, ...losses].join("; ");
+    const words = [reason, ...(isKept ? this.#handover!.losses : [])].join("; ");
     this.#parts.emit({ event: "recovered", step, generation: this.#generation + 1, reason: words });
+  }
+
+  /** Whether there is another plan, for all whose GPUs are too small: each says so before its last word, if it has to. */
+  async #fitsOtherwise(reason: string): Promise<boolean> {
+    const cohort = this.#cohort!;
+    if (!this.#handover) {
+      await cohort.gather({ type: "release", generation: this.#generation, reason }, "released");
+    }
+    return this.#parts.planning.learnThatTooMuch(this.plan!, cohort.unfit, this.#parts.crew());
   }
 
   /**
@@ -384,9 +398,10 @@ export class Run {
     this.#cohort?.tell({ type: "release", generation: this.#generation, reason });
   }
 
-  async #holdWhilePaused(): Promise<void> {
+  async #holdWhilePaused(cohort: Cohort): Promise<void> {
+    await cohort.within(this.#saves.settled());
     this.#setStatus("paused");
-    await this.#paused?.promise;
+    await this.#wishes.resumed();
     this.#setStatus("training");
   }
 

@@ -32,30 +32,47 @@ export interface TensorFile {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+/** A file whose tensors are still to be written, each to its place. */
+export interface FileDraft {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly places: ReadonlyMap<string, Float32Array<ArrayBuffer>>;
+}
+
 /** Lays tensors out in the order given; the header is padded so that the data starts at a multiple of 8 bytes. */
+export function draftSafetensors(
+  shapes: ReadonlyMap<string, readonly number[]>,
+  metadata: Readonly<Record<string, string>> = {},
+): FileDraft {
+  const header = new Map<string, unknown>();
+  if (Object.keys(metadata).length > 0) header.set("__metadata__", metadata);
+  let end = 0;
+  const ranges = Array.from(shapes, ([name, shape]) => {
+    const start = end;
+    end += 4 * shape.reduce((product, n) => product * n, 1);
+    header.set(name, { dtype: "F32", shape, data_offsets: [start, end] });
+    return { name, start, count: (end - start) / 4 };
+  });
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
+  const data = 8 + Math.ceil(json.length / 8) * 8;
+  const bytes = new Uint8Array(data + end);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(data - 8), true);
+  bytes.fill(0x20, 8, data);
+  bytes.set(json, 8);
+  const places = new Map(
+    ranges.map(({ name, start, count }) => [name, new Float32Array(bytes.buffer, data + start, count)]),
+  );
+  return { bytes, places };
+}
+
+/** A whole file, tensors in the order given. */
 export function encodeSafetensors(
   tensors: ReadonlyMap<string, NamedTensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
-  const header = new Map<string, unknown>();
-  if (Object.keys(metadata).length > 0) header.set("__metadata__", metadata);
-  let offset = 0;
-  for (const [name, { shape, values }] of tensors) {
-    header.set(name, { dtype: "F32", shape, data_offsets: [offset, offset + values.byteLength] });
-    offset += values.byteLength;
-  }
-  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
-  const headerBytes = Math.ceil(json.length / 8) * 8;
-  const file = new Uint8Array(8 + headerBytes + offset);
-  new DataView(file.buffer).setBigUint64(0, BigInt(headerBytes), true);
-  file.fill(0x20, 8, 8 + headerBytes);
-  file.set(json, 8);
-  let position = 8 + headerBytes;
-  for (const { values } of tensors.values()) {
-    file.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), position);
-    position += values.byteLength;
-  }
-  return file;
+  const shapes = new Map(Array.from(tensors, ([name, { shape }]) => [name, shape]));
+  const { bytes, places } = draftSafetensors(shapes, metadata);
+  for (const [name, { values }] of tensors) places.get(name)!.set(values);
+  return bytes;
 }
 
 /** Reads a whole file. @throws SafetensorsError naming the tensor and what is wrong with it */

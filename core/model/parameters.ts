@@ -113,6 +113,18 @@ export function ownedSegment(space: ParameterSpace, stage: StageRange): Segment 
   return { start: owned[0]!.offset, end: next ? next.offset : space.size };
 }
 
+/** A bit for every TENSOR_ALIGNMENT elements of the segment that `tensors` fill: whether weight decay applies to them. */
+export function decayBits(tensors: Iterable<Tensor>, { start, end }: Segment): Uint32Array<ArrayBuffer> {
+  const bits = new Uint32Array(Math.ceil((end - start) / TENSOR_ALIGNMENT / 32));
+  for (const { decay, offset, size } of tensors) {
+    if (!decay) continue;
+    const first = Math.floor((offset - start) / TENSOR_ALIGNMENT);
+    const last = Math.ceil((offset - start + size) / TENSOR_ALIGNMENT);
+    for (let i = first; i < last; i++) bits[i >> 5]! |= 1 << (i & 31);
+  }
+  return bits;
+}
+
 /**
  * Whether the stage needs a copy of the tied embedding for its head while another stage owns it.
  * The copy has no optimizer state: its gradient goes to the owner, which sends the new weights back.

@@ -25,21 +25,27 @@ export const USUAL_SITE_LINK: LinkSpeed = { bytesPerSecond: 15e6, delay: 0.001 }
 /** A link that costs nothing: what one counts as whose speed is not known. */
 export const FREE_LINK: LinkSpeed = { bytesPerSecond: Infinity, delay: 0 };
 
-/** The workers of each site. Those without a speed have the median of the others'; null when nobody has one. */
-export function candidatesOf(
-  sites: SiteWorkers,
-  { workers: measured }: Measured,
-): ReadonlyMap<string, readonly Candidate[]> | null {
-  const known = [...sites.values()].flat().flatMap((id) => measured.get(id) ?? []);
+/** What a worker without a speed counts as: the median of the others; null when nobody has one. */
+export function assumedSpeed(sites: SiteWorkers, { workers }: Measured): WorkerSpeed | null {
+  const known = [...sites.values()].flat().flatMap((id) => workers.get(id) ?? []);
   if (known.length === 0) return null;
-  const assumed: WorkerSpeed = {
+  return {
     block: middle(known.map(({ block }) => block)),
     head: middle(known.map(({ head }) => head)),
     overhead: middle(known.map(({ overhead }) => overhead)),
     memory: middle(known.map(({ memory }) => memory)),
   };
+}
+
+/** The workers of each site. Those without a speed have the median of the others'; null when nobody has one. */
+export function candidatesOf(
+  sites: SiteWorkers,
+  measured: Measured,
+): ReadonlyMap<string, readonly Candidate[]> | null {
+  const assumed = assumedSpeed(sites, measured);
+  if (!assumed) return null;
   const candidate = (id: string): Candidate => {
-    const speed = measured.get(id) ?? assumed;
+    const speed = measured.workers.get(id) ?? assumed;
     return { id, speed, kind: `${speed.block} ${speed.head} ${speed.overhead} ${speed.memory}` };
   };
   return new Map([...sites].map(([site, ids]) => [site, ids.map(candidate)]));

@@ -4,14 +4,41 @@ import { z } from "zod";
 
 const index = z.number().int().min(0);
 
-/** Blocks [first, last) of the model on one worker; the first stage also embeds, the last one has the head. */
-export const PlannedStage = z.strictObject({ worker: z.string(), first: index, last: index });
+/**
+ * Blocks [first, last) of the model on one worker; the first stage also embeds, the last one has the head. As JSON a
+ * tuple: a plan goes to each of its workers, and a thousand of them have a thousand stages.
+ */
+export const PlannedStage = z.codec(
+  z.tuple([z.string(), index, index]),
+  z.strictObject({ worker: z.string(), first: index, last: index }),
+  {
+    decode: ([worker, first, last]) => ({ worker, first, last }),
+    encode: ({ worker, first, last }): [string, number, number] => [worker, first, last],
+  },
+);
+
+/** Whole numbers; as JSON the ranges of those that follow each other, the first and the last of each. */
+const Numbers = z.codec(z.array(z.tuple([index, index])), z.array(index), {
+  decode: (ranges) =>
+    ranges.flatMap(([first, last]) => Array.from({ length: last - first + 1 }, (_, i) => first + i)),
+  encode: rangesOf,
+});
+
+function rangesOf(numbers: readonly number[]): [number, number][] {
+  const ranges: [number, number][] = [];
+  for (const number of numbers) {
+    const range = ranges.at(-1);
+    if (range?.[1] === number - 1) range[1] = number;
+    else ranges.push([number, number]);
+  }
+  return ranges;
+}
 
 /** A pipeline that holds the whole model, and the microbatches of each step that flow through it. */
 export const Replica = z.strictObject({
   site: z.string(),
   stages: z.array(PlannedStage).min(1),
-  microbatches: z.array(index),
+  microbatches: Numbers,
   /** Its stages go by ZB-H1 (zero-bubble.ts), not by 1F1B. Never in a run with `recompute`. */
   zeroBubble: z.literal(true).optional(),
 });

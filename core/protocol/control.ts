@@ -7,7 +7,7 @@ import { Plan, PlannedLink } from "../plan/plan.ts";
 import { PeerSpeed, WorkerSpeed } from "../plan/speed.ts";
 import { History, RunEvent, Snapshot } from "./events.ts";
 
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 4;
 export const MAX_CONTROL_BYTES = 64 * 1024;
 /** Only the history that a viewer starts from may be longer. */
 export const MAX_VIEWER_BYTES = 4 * 1024 * 1024;
@@ -104,7 +104,9 @@ export const ClientMessage = z.discriminatedUnion("type", [
     tokens: index,
   }),
   z.strictObject({ type: z.literal("sampled"), generation, step, tokens: z.array(index).max(4096) }),
+  /** The shard is stored; or it will not be. Either may come long after the generation has ended. */
   z.strictObject({ type: z.literal("saved"), generation, step, shard: Shard }),
+  z.strictObject({ type: z.literal("unsaved"), generation, step, reason: text }),
   /** The means of the exchange begun after this step have come; nothing has changed yet. */
   z.strictObject({ type: z.literal("exchanged"), generation, step }),
   /** Exchanges have taken effect. CRC-32s of what all sites agree on, by part of the model: "embed", "block 3". */
@@ -202,7 +204,10 @@ export const WorkerMessage = z.discriminatedUnion("type", [
     temperature: z.number().min(0),
     seed: index,
   }),
+  /** Draft a shard, upload it beside what comes next, then say "saved" or "unsaved". */
   z.strictObject({ type: z.literal("save"), generation, step }),
+  /** The checkpoint is given up: so is the shard on its way to it. */
+  z.strictObject({ type: z.literal("discard"), generation, step }),
   /**
    * To lead replicas: begin to exchange these fragments with the other sites, as they are after this step, and say
    * "exchanged" when the means have come. `tokens`: the site's weight.
@@ -260,6 +265,23 @@ export const ViewerMessage = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("refused"), reason: text, fatal: z.boolean() }),
 ]);
 export type ViewerMessage = z.infer<typeof ViewerMessage>;
+
+/** Whoever it is for would drop it. */
+export class MessageTooLong extends Error {
+  override name = "MessageTooLong";
+}
+
+/** What `parseControl` reads as `message` again. @throws MessageTooLong */
+export function controlText(message: WorkerMessage): string {
+  const text = JSON.stringify(z.encode(WorkerMessage, message));
+  if (text.length <= MAX_CONTROL_BYTES) return text;
+  const size = `'${message.type}' takes ${text.length} characters, and a worker reads ${MAX_CONTROL_BYTES}`;
+  throw new MessageTooLong(
+    message.type === "assign"
+      ? `the plan for ${message.plan.replicas.flatMap(({ stages }) => stages).length} workers is too long to be told: ${size}. Let fewer workers take part, or set "stages" to a lower number`
+      : `a message is too long: ${size}`,
+  );
+}
 
 /** Text of a message, or the reason it is refused: one line that says what is wrong and where. */
 export function parseControl<T>(

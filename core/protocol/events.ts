@@ -75,7 +75,10 @@ export const RunEvent = z.discriminatedUnion("event", [
   z.strictObject({ event: z.literal("worker"), worker: z.string(), site: z.string(), state: z.string() }),
   z.strictObject({ event: z.literal("valid"), step: index, loss: z.number(), tokens: index }),
   z.strictObject({ event: z.literal("sample"), step: index, text: z.string() }),
+  /** All of what the workers held after `step` is stored. Later steps may have been done meanwhile. */
   z.strictObject({ event: z.literal("checkpoint"), step: index, checkpoint: z.string() }),
+  /** The checkpoint that was due after `step` will not be there: the one before stays the latest. */
+  z.strictObject({ event: z.literal("unsaved"), step: index, reason: z.string() }),
   /** Workers were lost or replaced; the run goes on after `step`. */
   z.strictObject({ event: z.literal("recovered"), step: index, generation: index, reason: z.string() }),
   /** After an exchange, sites held different values of a part of the model; those of `worker` were replaced. */
@@ -92,6 +95,9 @@ export const RunEvent = z.discriminatedUnion("event", [
 ]);
 export type RunEvent = z.infer<typeof RunEvent>;
 
+/** Of a worker's links: each replica of a site has one to every other, which is more than a snapshot has room for. */
+export const LINKS_SHOWN = 16;
+
 export const WorkerView = z.strictObject({
   id: z.string(),
   site: z.string(),
@@ -107,8 +113,8 @@ export const WorkerView = z.strictObject({
   holds: z.string(),
   /** Workers that it reaches only through the server's relay. */
   relayed: z.array(z.string()),
-  /** How fast it sends to others, of those that it was linked with. */
-  links: z.array(PeerSpeed),
+  /** How fast it sends to others, of those that it was linked with; not all of many. */
+  links: z.array(PeerSpeed).max(LINKS_SHOWN),
 });
 export type WorkerView = z.infer<typeof WorkerView>;
 

@@ -11,7 +11,7 @@ export interface CourseParts {
   readonly config: RunConfig;
   readonly clock: Clock;
   readonly ledger: Ledger;
-  readonly lines: Lines;
+  readonly lines: Pick<Lines, "endOf">;
   /** Values of the model, or of each fragment, that an exchange is about. */
   readonly exchanged: readonly number[];
   readonly sites: readonly SiteStep[];

@@ -7,7 +7,7 @@ import type { Simulation } from "./simulate.ts";
 const WORDS: Readonly<Record<Purpose, string>> = {
   computing: "computing: pipelines, and sums inside sites",
   exchanging: "exchanging between sites, as far as no work hides it",
-  saving: "saving checkpoints",
+  saving: "waiting for checkpoints on their way",
   moving: "moving states, before the first step of a new plan",
   waiting: "waiting for workers, or for slower sites",
   redone: "on steps that were lost with a worker, and done again",
@@ -16,7 +16,7 @@ const WORDS: Readonly<Record<Purpose, string>> = {
 /** What would help where most of the time goes into something. */
 const HELP: Readonly<Record<Exclude<Purpose, "computing">, string>> = {
   exchanging: "exchanges between sites: strategy rounds, fewer bits or faster lines would help",
-  saving: "saving checkpoints over the sites' lines: a larger checkpointEvery or faster lines would help",
+  saving: "waiting for checkpoints, before going back to one or at the end: faster lines would help",
   moving: "moving states when plans change: workers that stay longer, or faster lines, would help",
   waiting: "waiting: more workers, or such as stay longer, would help",
   redone: "doing steps again: a smaller checkpointEvery, or workers that stay longer, would help",

@@ -22,7 +22,8 @@ const emptyPage = (): Page => ({
 export class Ledger {
   readonly #clock: Clock;
   readonly #kept = emptyPage();
-  /** Of steps since the latest checkpoint; and since the latest step. */
+  /** Of steps since the latest checkpoint: up to the one on its way, after that; and since the latest step. */
+  #drafted = emptyPage();
   #since = emptyPage();
   #underWay = emptyPage();
 
@@ -41,11 +42,17 @@ export class Ledger {
     this.#commit();
   }
 
-  /** A checkpoint is saved: nothing done so far can be lost any more. */
-  keep(): void {
+  /** What was done so far is in a checkpoint on its way. */
+  draft(): void {
     this.#commit();
-    turnOver(this.#since, this.#kept);
+    turnOver(this.#since, this.#drafted);
     this.#since = emptyPage();
+  }
+
+  /** The checkpoint is saved: what is in it cannot be lost any more. */
+  keep(): void {
+    turnOver(this.#drafted, this.#kept);
+    this.#drafted = emptyPage();
   }
 
   /** The step under way is to be done again. */
@@ -58,6 +65,7 @@ export class Ledger {
   lose(): void {
     this.giveUp();
     redo(this.#since);
+    redo(this.#drafted);
   }
 
   #commit(): void {
@@ -67,6 +75,7 @@ export class Ledger {
 
   /** At the end: what was done since the latest checkpoint counts. */
   close(): Page {
+    this.draft();
     this.keep();
     return this.#kept;
   }

@@ -30,17 +30,24 @@ export class Lines {
 
   /**
    * When what begins at `start` has ended, if at each moment it goes on at the rate at which it would take
-   * `secondsWith` the lines as they are then.
+   * `secondsWith` the lines as they are then. `halfUntil`: till when it has only half of a site's line.
    */
   endOf(
     sites: readonly string[],
     start: number,
     secondsWith: (lines: readonly LinkSpeed[]) => number,
+    halfUntil: ReadonlyMap<string, number> = new Map(),
   ): number {
+    const partAt = (site: string, time: number): LinkSpeed => {
+      const line = this.at(site, time);
+      const isHalf = time < (halfUntil.get(site) ?? 0);
+      return isHalf ? { ...line, bytesPerSecond: line.bytesPerSecond / 2 } : line;
+    };
     let time = start;
     for (let left = 1; ;) {
-      const seconds = secondsWith(sites.map((site) => this.at(site, time)));
-      const change = this.#nextChange(sites, time);
+      const seconds = secondsWith(sites.map((site) => partAt(site, time)));
+      const whole = [...halfUntil.values()].filter((until) => until > time);
+      const change = Math.min(this.#nextChange(sites, time), ...whole);
       if (time + left * seconds <= change) return time + left * seconds;
       left -= (change - time) / seconds;
       time = change;

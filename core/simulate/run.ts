@@ -10,12 +10,11 @@ import { outlivesLosses, type Moves } from "../plan/moves.ts";
 import type { SiteWorkers } from "../plan/partition.ts";
 import { leadReplicas, type Plan } from "../plan/plan.ts";
 import { evenProgress, goingOn, type Progress } from "../plan/progress.ts";
-import { shardsNeeded, shardSizes, type ShardSize } from "../plan/states.ts";
+import { saversOf, shardsNeeded, shardSizes, type ShardSize } from "../plan/states.ts";
 import { addTo } from "../sums.ts";
 import type { Clock } from "./clock.ts";
 import type { Course } from "./course.ts";
 import { Watch, type Ledger } from "./ledger.ts";
-import type { Lines } from "./lines.ts";
 import type { SimulatedPlanning } from "./planning.ts";
 import { RoundsCourse } from "./rounds-course.ts";
 import type { SiteSteps } from "./site-steps.ts";
@@ -26,7 +25,6 @@ export interface RunParts {
   readonly config: RunConfig;
   readonly clock: Clock;
   readonly ledger: Ledger;
-  readonly lines: Lines;
   readonly planning: SimulatedPlanning;
   readonly siteSteps: SiteSteps;
   readonly transfers: StateTransfers;
@@ -40,6 +38,11 @@ interface Checkpoint {
   readonly shards: readonly ShardSize[];
   /** Those that workers have fetched. */
   readonly kept: Map<string, Set<ShardSize>>;
+}
+
+interface Save {
+  readonly checkpoint: Checkpoint;
+  readonly savers: ReadonlySet<string>;
 }
 
 export class SimulatedRun {
@@ -56,6 +59,9 @@ export class SimulatedRun {
   /** Of the generation that states are kept of. */
   #progress: Progress<number> | null = null;
   #checkpoint: Checkpoint | null = null;
+  /** Of a checkpoint on its way; and what waits for its end. */
+  #save: Save | null = null;
+  #afterSave: (() => void) | null = null;
   #wantsAnother = false;
   #isThinkingLater = false;
   step = 0;
@@ -85,14 +91,26 @@ export class SimulatedRun {
   /** A worker has gone. */
   lose(worker: string): void {
     this.#handover?.lose(worker);
-    if (!this.#needed.has(worker)) return;
-    this.lost++;
-    if (this.#isKept(worker)) this.#course?.giveUp();
-    else {
-      this.#course?.end();
-      this.#rewind();
+    const isNeeded = this.#needed.has(worker);
+    const isKept = isNeeded && this.#isKept(worker);
+    if (isNeeded) {
+      this.lost++;
+      if (isKept) this.#course?.giveUp();
+      this.#endGeneration();
     }
-    this.#form();
+    const { transfers, siteOf } = this.#parts;
+    if (this.#save?.savers.has(worker) && transfers.isUploading(siteOf(worker))) this.#endSave();
+    if (!isNeeded) return;
+    if (isKept) this.#form();
+    else this.#goBack();
+  }
+
+  /** What it has under way, and what waits, is for nothing. */
+  #endGeneration(): void {
+    this.#generation++;
+    this.#course?.end();
+    this.#needed = new Set();
+    this.#afterSave = null;
   }
 
   /** Whether the others keep all that the run goes on from. */
@@ -111,13 +129,17 @@ export class SimulatedRun {
     this.#progress = progress ?? null;
   }
 
-  /** Back to the latest checkpoint. */
-  #rewind(): void {
+  /** To the latest checkpoint; one on its way is waited for first. */
+  #goBack(): void {
     this.#handover = null;
-    this.#parts.ledger.lose();
-    const step = this.#checkpoint?.step ?? 0;
-    this.stepsRedone += this.step - step;
-    this.step = step;
+    this.#course = null;
+    this.#whenSaved(() => {
+      this.#parts.ledger.lose();
+      const step = this.#checkpoint?.step ?? 0;
+      this.stepsRedone += this.step - step;
+      this.step = step;
+      this.#form();
+    });
   }
 
   end(): void {
@@ -139,16 +161,15 @@ export class SimulatedRun {
 
   #form(): void {
     const { clock, planning, sites } = this.#parts;
-    this.#generation++;
+    this.#endGeneration();
     this.#course = null;
     this.#wantsAnother = false;
     this.#watch.turnTo("waiting");
     const plan = planning.plan(clock.now, sites(), this.#plan);
     this.#plan = plan;
-    this.#needed = new Set();
     if (!plan) return;
     const moves = this.#handover?.movesTo(plan) ?? null;
-    if (this.#handover && !moves) this.#rewind();
+    if (this.#handover && !moves) return this.#goBack();
     this.#needed = new Set([...workersOf(plan), ...(this.#handover?.keepers ?? [])]);
     const kept = moves && this.#progress;
     const names = leadReplicas(plan).map(({ site }) => site);
@@ -177,13 +198,13 @@ export class SimulatedRun {
 
   /** `progress`: what its sites go on from, if not from a checkpoint. */
   #courseOf(plan: Plan, progress: Progress<number> | null): Course {
-    const { config, clock, ledger, lines, siteSteps } = this.#parts;
+    const { config, clock, ledger, transfers, siteSteps } = this.#parts;
     const sites = siteSteps.of(plan);
     const parts = {
       config,
       clock,
       ledger,
-      lines,
+      lines: transfers,
       sites,
       exchanged: this.#exchanged,
       onStep: (step: number, tokens: number) => {
@@ -208,32 +229,72 @@ export class SimulatedRun {
     this.#watch.turnTo(null);
     const until = Math.min(steps, ...[validEvery, sampleEvery, checkpointEvery].map(next));
     this.#course!.advance(this.step, until, () => {
-      const isDue = this.step % checkpointEvery === 0 || this.isDone;
-      if (isDue && this.#checkpoint?.step !== this.step) this.#course!.settle(() => this.#save());
-      else this.#goOn();
-    });
-  }
-
-  #save(): void {
-    const { config, ledger, transfers } = this.#parts;
-    this.#watch.turnTo("saving");
-    const shards = shardSizes(config, this.#plan!);
-    const bySite = new Map<string, number>();
-    for (const { site, bytes } of shards) addTo(bySite, site, bytes);
-    const { step } = this;
-    this.#at(transfers.withServer(bySite), () => {
-      this.#watch.turnTo(null);
-      this.#checkpoint = { step, shards, kept: new Map() };
-      this.checkpoints++;
-      ledger.keep();
+      if (this.step % checkpointEvery === 0 && !this.#save) this.#beginSave();
       this.#goOn();
     });
   }
 
+  /** Beside the training. */
+  #beginSave(): void {
+    const { config, ledger, transfers } = this.#parts;
+    const { step } = this;
+    if (this.#checkpoint?.step === step) return;
+    const shards = shardSizes(config, this.#plan!);
+    const bySite = new Map<string, number>();
+    for (const { site, bytes } of shards) addTo(bySite, site, bytes);
+    ledger.draft();
+    transfers.upload(bySite);
+    const savers = new Set(saversOf(config, this.#plan!));
+    const save = { checkpoint: { step, shards, kept: new Map() }, savers };
+    this.#save = save;
+    this.#awaitUpload(save);
+  }
+
+  /** What else goes over the lines may make it later than it was to be. */
+  #awaitUpload(save: Save): void {
+    const { clock, transfers, ledger } = this.#parts;
+    clock.at(transfers.uploadedAt, () => {
+      if (this.#save !== save) return;
+      if (transfers.uploadedAt > clock.now) return this.#awaitUpload(save);
+      this.#checkpoint = save.checkpoint;
+      this.checkpoints++;
+      ledger.keep();
+      this.#endSave();
+    });
+  }
+
+  #endSave(): void {
+    const then = this.#afterSave;
+    this.#save = null;
+    this.#afterSave = null;
+    this.#parts.transfers.dropUpload();
+    then?.();
+  }
+
+  /** Once no checkpoint is on its way. */
+  #whenSaved(then: () => void): void {
+    this.#watch.turnTo("saving");
+    const go = () => {
+      this.#watch.turnTo(null);
+      then();
+    };
+    if (this.#save) this.#afterSave = go;
+    else go();
+  }
+
   #goOn(): void {
-    if (this.isDone) this.#parts.clock.stop();
+    if (this.isDone) this.#finish();
     else if (this.#wantsAnother) this.#course!.settle(() => this.#moveOn());
     else this.#train();
+  }
+
+  /** The run ends with a checkpoint of its last step. */
+  #finish(): void {
+    this.#whenSaved(() => {
+      if (this.#checkpoint?.step === this.step) return this.#parts.clock.stop();
+      this.#beginSave();
+      this.#finish();
+    });
   }
 
   /** To another plan, from the states that workers keep. */
@@ -260,7 +321,7 @@ export class SimulatedRun {
         }
       }
     }
-    return transfers.withServer(bySite);
+    return transfers.fromServer(bySite);
   }
 }
 

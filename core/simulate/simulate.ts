@@ -111,7 +111,6 @@ export function simulate(
     config,
     clock,
     ledger,
-    lines,
     planning,
     siteSteps: new SiteSteps(config, measured),
     transfers,

@@ -1,8 +1,10 @@
-// States on their way in simulated time: over links inside sites, and over sites' lines to other sites or the server.
+// States on their way in simulated time: over links inside sites, and over sites' lines to other sites or the server. What
+// goes over a line while a checkpoint does has half of it, and so has the checkpoint.
 // Not here: what is sent (core/plan/moves.ts, core/plan/states.ts), and when (run.ts).
 import { transferSeconds } from "../plan/cost.ts";
 import { FREE_LINK, type Measured } from "../plan/measured.ts";
 import type { MoveTraffic } from "../plan/move-traffic.ts";
+import type { LinkSpeed } from "../plan/speed.ts";
 import { addTo } from "../sums.ts";
 import type { Clock } from "./clock.ts";
 import type { Lines } from "./lines.ts";
@@ -17,6 +19,8 @@ export class StateTransfers {
   readonly #parts: TransferParts;
   /** When a site's line has carried what it was given. What was begun for a plan that is no more goes on. */
   readonly #busyUntil = new Map<string, number>();
+  /** When a site's part of the checkpoint on its way is at the server. */
+  readonly #uploadedAt = new Map<string, number>();
   /** Bytes between a site and the server, and sent by a site to others. */
   readonly serverBytes = new Map<string, number>();
   readonly movedBytes = new Map<string, number>();
@@ -25,8 +29,48 @@ export class StateTransfers {
     this.#parts = parts;
   }
 
-  /** When so many bytes of each site have come to the server, or from it. */
-  withServer(bySite: ReadonlyMap<string, number>): number {
+  /** So many bytes of each site are on their way to the server from now on, beside all else. */
+  upload(bySite: ReadonlyMap<string, number>): void {
+    const { clock, lines } = this.#parts;
+    for (const [site, bytes] of bySite) {
+      addTo(this.serverBytes, site, bytes);
+      const end = lines.endOf([site], clock.now, ([line]) => transferSeconds(line!, bytes), this.#busyUntil);
+      this.#uploadedAt.set(site, end);
+    }
+  }
+
+  /** When the checkpoint on its way is at the server, as things stand. */
+  get uploadedAt(): number {
+    return Math.max(this.#parts.clock.now, ...this.#uploadedAt.values());
+  }
+
+  isUploading(site: string): boolean {
+    return (this.#uploadedAt.get(site) ?? 0) > this.#parts.clock.now;
+  }
+
+  /** What is left of it is not sent any more. */
+  dropUpload(): void {
+    this.#uploadedAt.clear();
+  }
+
+  /** As `Lines.endOf`: of what goes beside the checkpoint on its way, which takes so much longer. */
+  endOf(
+    sites: readonly string[],
+    start: number,
+    secondsWith: (lines: readonly LinkSpeed[]) => number,
+  ): number {
+    // An upload with half a line from now on takes twice as long.
+    const uploads = [...this.#uploadedAt].filter(([site, until]) => sites.includes(site) && until > start);
+    const halfUntil = new Map(uploads.map(([site, until]) => [site, start + 2 * (until - start)]));
+    const end = this.#parts.lines.endOf(sites, start, secondsWith, halfUntil);
+    for (const [site, until] of uploads) {
+      this.#uploadedAt.set(site, until + (Math.min(end, halfUntil.get(site)!) - start) / 2);
+    }
+    return end;
+  }
+
+  /** When so many bytes of each site have come from the server. */
+  fromServer(bySite: ReadonlyMap<string, number>): number {
     for (const [site, bytes] of bySite) addTo(this.serverBytes, site, bytes);
     return this.#carried(bySite);
   }
@@ -48,10 +92,10 @@ export class StateTransfers {
 
   /** When the sites' lines have carried so many bytes. */
   #carried(bySite: ReadonlyMap<string, number>): number {
-    const { clock, lines } = this.#parts;
+    const { clock } = this.#parts;
     const ends = [...bySite].map(([site, bytes]) => {
       const start = Math.max(clock.now, this.#busyUntil.get(site) ?? 0);
-      const end = lines.endOf([site], start, ([line]) => transferSeconds(line!, bytes));
+      const end = this.endOf([site], start, ([line]) => transferSeconds(line!, bytes));
       this.#busyUntil.set(site, end);
       return end;
     });

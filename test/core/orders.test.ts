@@ -28,6 +28,7 @@ const isLast = (order: Order): order is Release | Hold => order.type === "releas
 function workbench() {
   const begun: Begun[] = [];
   const done: { order: Assign | Step; generation: Begun }[] = [];
+  const missed: (Assign | Step)[] = [];
   const over: (Release | Hold)[] = [];
   const failed: number[] = [];
   let working: { finish: () => void; fail: (error: Error) => void } | null = null;
@@ -59,10 +60,11 @@ function workbench() {
       await turns();
       generation.kept = true;
     },
+    missed: (order) => missed.push(order),
     over: (order) => over.push(order),
     failed: (_, generation) => failed.push(generation),
   });
-  return { orders, begun, done, over, failed, working: () => working };
+  return { orders, begun, done, missed, over, failed, working: () => working };
 }
 
 /** What comes in and what happens to the order that is being carried out; numbers of generations come again. */
@@ -108,6 +110,8 @@ describe("orders", () => {
         }
         expect(orders.current).toBe(left === null ? null : bench.begun[left.index]);
         expect(bench.over).toEqual(came.filter(isLast));
+        const carriedOut = new Set<Order>(bench.done.map(({ order }) => order));
+        expect(bench.missed).toEqual(came.filter((order) => !isLast(order) && !carriedOut.has(order)));
         expect(bench.failed).toEqual([]);
         for (const generation of bench.begun) {
           expect(generation.ended === null).toBe(generation === orders.current);

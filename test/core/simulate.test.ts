@@ -187,12 +187,27 @@ describe("whatever happens", () => {
     for (const count of [lost, redone, mended]) expect(count).toBeGreaterThan(0);
   });
 
-  test("a run that saves after every step does at most one again for each worker lost", () => {
+  test("where nobody leaves and sites exchange nothing, checkpoints cost no step", () => {
+    fc.assert(
+      fc.property(still, anyStrategy, fc.constantFrom(1, 2, 7), (cluster, strategy, checkpointEvery) => {
+        const alone = { ...cluster, sites: cluster.sites.slice(0, 1) };
+        const [with_, without] = [checkpointEvery, NEVER].map((every) =>
+          simulate(alone, endless({ strategy, checkpointEvery: every }), { hours: 3, seed: 1 }),
+        );
+        expect(with_!.steps).toBe(without!.steps);
+        expect(with_!.time.saving).toBe(0);
+      }),
+      { numRuns: 10 },
+    );
+  });
+
+  test("a run that saves after every step, over lines that take no time, does at most one again for each worker lost", () => {
     let lost = 0;
     fc.assert(
       fc.property(lively, fc.integer({ min: 0, max: 99 }), (cluster, seed) => {
         const config = endless({ checkpointEvery: 1 });
-        const result = simulate(cluster, config, { hours: 4, seed });
+        const sites = cluster.sites.map((site) => ({ ...site, wide: undefined }));
+        const result = simulate({ ...cluster, sites }, config, { hours: 4, seed });
         lost += result.lost;
         // One that was committed, but not yet saved.
         expect(result.stepsRedone).toBeLessThanOrEqual(result.lost);
@@ -313,8 +328,11 @@ describe("what is lost", () => {
 
   test("time goes into states where lines are slow", () => {
     const kind = { count: 4, gflops: SLOW, stays: 0.5, away: 0.1 };
-    const fast = hoursOf([site([kind], 100)], endless({ checkpointEvery: 1 }));
-    const slow = hoursOf([site([kind], 0.005)], endless({ checkpointEvery: 1 }));
+    const config = endless({ checkpointEvery: 1, strategy: roundsStrategy() });
+    const [fast, slow] = [100, 0.005].map((mbit) => hoursOf([site([kind], mbit)], config)) as [
+      Simulation,
+      Simulation,
+    ];
     const states = ({ time }: Simulation) => time.moving + time.saving;
     expect(states(fast)).toBeLessThan(0.01);
     expect(states(slow)).toBeGreaterThan(0.5);

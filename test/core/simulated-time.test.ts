@@ -7,6 +7,7 @@ import { Ledger, PURPOSES, Watch, type Purpose } from "../../core/simulate/ledge
 import { Lines } from "../../core/simulate/lines.ts";
 import { TimeMean } from "../../core/simulate/mean.ts";
 import { Queue } from "../../core/simulate/queue.ts";
+import { StateTransfers } from "../../core/simulate/state-transfers.ts";
 
 test("a queue gives the earliest first, and of equals the one that came first", () => {
   fc.assert(
@@ -146,7 +147,7 @@ test("all time goes into the ledger; a loss takes back steps since the latest ch
     seconds: fc.integer({ min: 0, max: 5000 }),
     to: fc.constantFrom(...PURPOSES.filter((purpose) => purpose !== "redone")),
     tokens: fc.integer({ min: 0, max: 9 }),
-    what: fc.constantFrom("commit", "commit", "keep", "give up", "lose", "go on"),
+    what: fc.constantFrom("commit", "commit", "draft", "keep", "give up", "lose", "go on"),
   });
   fc.assert(
     fc.property(fc.array(turn), (turns) => {
@@ -155,8 +156,8 @@ test("all time goes into the ledger; a loss takes back steps since the latest ch
       const watch = new Watch(clock, ledger, 1);
       let purpose: Purpose = "waiting";
       watch.turnTo(purpose);
-      let [kept, since] = [0, 0];
-      let [stepsSince, underWay, redone] = [0, 0, 0];
+      let [kept, drafted, since] = [0, 0, 0];
+      let [stepsDrafted, stepsSince, underWay, redone] = [0, 0, 0, 0];
       for (const { seconds, to, tokens, what } of turns) {
         clock.run(clock.now + seconds, () => {});
         watch.turnTo(to);
@@ -164,19 +165,53 @@ test("all time goes into the ledger; a loss takes back steps since the latest ch
         purpose = to;
         if (what === "commit") ledger.train(tokens);
         if (what === "commit") [since, stepsSince, underWay] = [since + tokens, stepsSince + underWay, 0];
+        if (what === "draft") ledger.draft();
+        if (what === "draft") {
+          [drafted, since] = [drafted + since, 0];
+          [stepsDrafted, stepsSince, underWay] = [stepsDrafted + stepsSince + underWay, 0, 0];
+        }
         if (what === "keep") ledger.keep();
-        if (what === "keep") [kept, since, stepsSince, underWay] = [kept + since, 0, 0, 0];
+        if (what === "keep") [kept, drafted, stepsDrafted] = [kept + drafted, 0, 0];
         if (what === "give up") ledger.giveUp();
         if (what === "give up") [redone, underWay] = [redone + underWay, 0];
         if (what === "lose") ledger.lose();
-        if (what === "lose")
-          [redone, since, stepsSince, underWay] = [redone + stepsSince + underWay, 0, 0, 0];
+        if (what === "lose") {
+          redone += stepsDrafted + stepsSince + underWay;
+          [drafted, since, stepsDrafted, stepsSince, underWay] = [0, 0, 0, 0, 0];
+        }
       }
       watch.turnTo(null);
       const page = ledger.close();
       expect(Object.values(page.seconds).reduce((sum, one) => sum + one, 0)).toBe(clock.now);
-      expect([...page.tokens.values()].reduce((sum, one) => sum + one, 0)).toBe(kept + since);
+      expect([...page.tokens.values()].reduce((sum, one) => sum + one, 0)).toBe(kept + drafted + since);
       expect(page.seconds.redone).toBe(redone);
+    }),
+  );
+});
+
+test("a checkpoint and what goes over the same line beside it take as long together as one after the other", () => {
+  const seconds = fc.integer({ min: 1, max: 5000 });
+  fc.assert(
+    fc.property(seconds, seconds, seconds, (upload, beside, start) => {
+      const clock = new Clock();
+      const lines = new Lines({
+        seed: 1,
+        wideLinks: new Map([["a", { bytesPerSecond: 1000, delay: 0 }]]),
+        variations: new Map(),
+      });
+      const transfers = new StateTransfers({ clock, lines, siteLinks: new Map() });
+      const end = (first: number) =>
+        transfers.endOf(["a"], first, ([line]) => (1000 * beside) / line!.bytesPerSecond);
+      transfers.upload(new Map([["a", 1000 * upload]]));
+      expect(transfers.uploadedAt).toBe(upload);
+      if (start >= upload) expect(end(start)).toBe(start + beside);
+      else {
+        // Half the line each until the first of them has ended.
+        const left = upload - start;
+        const both = start + 2 * Math.min(left, beside);
+        expect(end(start)).toBeCloseTo(beside <= left ? both : upload + beside, 6);
+        expect(transfers.uploadedAt).toBeCloseTo(beside <= left ? upload + beside : both, 6);
+      }
     }),
   );
 });

@@ -52,22 +52,28 @@ test.each([
   { name: "rounds, between exchanges", at: 7, strategy: rounds },
   { name: "rounds, while an exchange is under way", at: 9, strategy: rounds },
   { name: "sync, with error feedback", at: 7, strategy: { kind: "sync", gradients: "int4" } as const },
-])("stopped and started again, sites go on to the same bits: $name", async ({ at, strategy }) => {
-  const config = tinyConfig({ steps: 16, strategy });
-  const blobs = new MemoryBlobs();
-  const unbroken = await start(config, { blobs });
-  const saved = await advance(unbroken, at).then(() => unbroken.save());
-  const resumed = await start(config, { blobs, from: saved });
-  await advance(unbroken, config.steps - at);
-  await advance(resumed, config.steps - at);
-  const [end, again] = [await unbroken.save(), await resumed.save()];
-  expect(again).toEqual(end);
-  // All sites end with the same model.
-  const [a, b] = await parametersOf(resumed);
-  expect(a).toEqual(b);
-  unbroken.destroy();
-  resumed.destroy();
-});
+])(
+  "what was drafted at a step and uploaded long after it goes on to the same bits: $name",
+  async ({ at, strategy }) => {
+    const config = tinyConfig({ steps: 16, strategy });
+    const blobs = new MemoryBlobs();
+    const unbroken = await start(config, { blobs });
+    await advance(unbroken, at);
+    const upload = await unbroken.draft();
+    await advance(unbroken, config.steps - at);
+    const saved = await upload();
+    const stopped = await start(config, { blobs });
+    await advance(stopped, at);
+    expect(saved).toEqual(await stopped.save());
+    const resumed = await start(config, { blobs, from: saved });
+    await advance(resumed, config.steps - at);
+    expect(await resumed.save()).toEqual(await unbroken.save());
+    // All sites end with the same model.
+    const [a, b] = await parametersOf(resumed);
+    expect(a).toEqual(b);
+    for (const sites of [unbroken, stopped, resumed]) sites.destroy();
+  },
+);
 
 test("a site that comes back with other values than the rest is given theirs at the next exchange", async () => {
   const config = tinyConfig({ steps: 16, strategy: rounds });

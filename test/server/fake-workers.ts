@@ -80,6 +80,7 @@ function usualAnswer(order: Order): Answer | null {
       return { type: "exchanged", generation, step: order.step };
     case "commit":
     case "conclude":
+    case "discard":
       return null;
   }
 }

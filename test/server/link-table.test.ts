@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { LINKS_SHOWN } from "../../core/protocol/events.ts";
 import { LinkTable } from "../../server/link-table.ts";
 
 test("generations count on from run to run, so that the newest figures are known as such", () => {
@@ -17,4 +18,16 @@ test("generations count on from run to run, so that the newest figures are known
     ["b-1", 5],
     ["c-1", 4],
   ]);
+});
+
+test("people are shown some of a worker's many links, planners all", () => {
+  const table = new LinkTable();
+  const peers = Array.from({ length: 300 }, (_, i) => `a-${i + 2}`);
+  table.take(
+    "a-1",
+    1,
+    peers.map((peer) => ({ peer, bytesPerSecond: 1, delay: 0, filled: true })),
+  );
+  expect(table.all()).toHaveLength(300);
+  expect(table.of("a-1")).toHaveLength(LINKS_SHOWN);
 });

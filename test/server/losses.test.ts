@@ -66,16 +66,13 @@ async function play({ strategy, stages, seed, workers, happenings }: Scenario) {
     changed: () => {},
   });
   for (const worker of workers) all.join(worker);
-  let isOver = false;
-  const driven = run.drive().then(() => (isOver = true));
+  const driven = run.drive().then(() => true);
+  const turn = () => new Promise<false>((resolve) => setImmediate(() => resolve(false)));
   const pending = happenings.toSorted((a, b) => a.after - b.after);
   const last = new Map<ModelWorker, NonNullable<ModelWorker["stage"]>>();
-  for (let happened = 0; !isOver; happened++) {
-    await new Promise((resolve) => setImmediate(resolve));
-    if (isOver) break;
+  for (let happened = 0; !(await Promise.race([driven, turn()])); happened++) {
     vi.advanceTimersByTime(below(100));
-    for (const { port } of all.ports.map(({ id }) => all.get(id)!)) {
-      const worker = all.get(port.id)!;
+    for (const worker of all.ports.map(({ id }) => all.get(id)!)) {
       if (worker.stage) last.set(worker, worker.stage);
     }
     if (pending[0] && pending[0].after <= happened) {
@@ -91,8 +88,7 @@ async function play({ strategy, stages, seed, workers, happenings }: Scenario) {
     }
     expect(all.happen() || pending.length > 0, "the run waits for nothing").toBe(true);
   }
-  await driven;
-  await new Promise((resolve) => setImmediate(resolve));
+  await turn();
   return {
     events,
     stages: [...last].filter(([{ port }]) => all.get(port.id)).map(([, stage]) => stage),

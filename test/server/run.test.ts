@@ -1,81 +1,23 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import { byteTokenizer } from "../../core/formats/tokenizer.ts";
 import type { RunConfig } from "../../core/model/config.ts";
-import type { RunEvent } from "../../core/protocol/events.ts";
-import type { Checkpoint, Checkpoints } from "../../server/checkpoints.ts";
-import type { Corpus } from "../../server/corpus.ts";
-import { NOTHING_MEASURED } from "../../core/plan/measured.ts";
-import type { WorkerSpeed } from "../../core/plan/speed.ts";
-import { Planning } from "../../server/planning.ts";
-import { Run, type Crew } from "../../server/run.ts";
-import { tinyConfig } from "../fixtures/configs.ts";
 import { parameterSpace } from "../../core/model/parameters.ts";
-import { fakeWorker, HASH, type FakeWorker } from "./fake-workers.ts";
+import type { Checkpoint } from "../../server/checkpoints.ts";
+import { tinyConfig } from "../fixtures/configs.ts";
+import { fakeWorker } from "./fake-workers.ts";
+import {
+  addWorkers,
+  makeRun,
+  of,
+  orders,
+  paused,
+  reset,
+  saved,
+  speedOf,
+  speeds,
+  workers,
+} from "./fake-run.ts";
 
-const corpus: Corpus = {
-  source: { hash: HASH, bytesPerToken: 1, count: 1000, validFrom: 900 },
-  tokenizer: byteTokenizer,
-  tokenizerHash: null,
-  prompt: [79, 104],
-};
-
-let events: RunEvent[];
-let saved: Checkpoint[];
-let workers: Map<string, FakeWorker>;
-/** That take no part for now. */
-let paused: Set<string>;
-let speeds: Map<string, WorkerSpeed>;
-
-beforeEach(() => {
-  paused = new Set();
-  speeds = new Map();
-  events = [];
-  saved = [];
-  workers = new Map();
-});
-
-function makeRun(changes: Partial<RunConfig> = {}, start: Checkpoint | null = null): Run {
-  const config = tinyConfig({ steps: 6, ...changes });
-  return new Run({
-    id: "run-1",
-    number: 1,
-    config,
-    // Thinking takes no time.
-    planning: new Planning(config, () => 0),
-    corpus,
-    checkpoints: {
-      save: async (checkpoint: Checkpoint) => void saved.push(checkpoint),
-    } as unknown as Checkpoints,
-    start,
-    crew,
-    someCrew: async () => crew(),
-    emit: (event) => events.push(event),
-    changed: () => {},
-  });
-}
-
-function crew(): Crew {
-  const sites = new Map<string, string[]>();
-  const ready = [...workers.values()].filter(({ port }) => !paused.has(port.id));
-  for (const { port } of ready) sites.set(port.site, [...(sites.get(port.site) ?? []), port.id]);
-  const ports = new Map(ready.map(({ port }) => [port.id, port]));
-  return { sites, ports, measured: { ...NOTHING_MEASURED, workers: speeds } };
-}
-
-/** In FLOP/s. */
-const speedOf = (rate: number): WorkerSpeed => ({ block: rate, head: rate, overhead: 0, memory: 1e9 });
-
-function addWorkers(run: Run, ids: string[], change?: Parameters<typeof fakeWorker>[2]): void {
-  for (const id of ids)
-    workers.set(
-      id,
-      fakeWorker(id, (worker, answer) => run.deliver(worker, answer), change),
-    );
-}
-
-const of = <K extends RunEvent["event"]>(kind: K) =>
-  events.filter((event): event is Extract<RunEvent, { event: K }> => event.event === kind);
-const orders = (id: string, type: string) => workers.get(id)!.orders.filter((order) => order.type === type);
+beforeEach(reset);
 
 describe("a run without trouble", () => {
   test("commits each step once, does what is due, and adds everything up", async () => {
@@ -293,7 +235,7 @@ describe("trouble", () => {
     await run.drive();
     expect(orders("a-1", "assign")).toHaveLength(3);
     expect(of("failed")[0]).toMatchObject({
-      message: "3 generations in a row came to no step; the last: worker a-1: no link to b-1",
+      message: "3 generations in a row got no further; the last: worker a-1: no link to b-1",
       cause: "failure",
     });
   });

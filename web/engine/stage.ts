@@ -6,12 +6,12 @@
 import { IGNORE } from "../../core/data/batch.ts";
 import { tokenSegments } from "../../core/data/token-segments.ts";
 import {
+  decayBits,
   EMBEDDING,
   headWidth,
   ownedSegment,
   ownedTensors,
   parameterSpace,
-  TENSOR_ALIGNMENT,
   type Segment,
   type Tensor,
 } from "../../core/model/parameters.ts";
@@ -32,11 +32,13 @@ import { profile, type KernelTime } from "./profile.ts";
 import { Program, type Operation } from "./program.ts";
 import { mapped, Readback } from "./readback.ts";
 import { StageOperations } from "./stage-operations.ts";
+import { StageSnapshot } from "./stage-snapshot.ts";
 import { tuningFor, type Tuning } from "./tuning.ts";
 import { workDone } from "./waiting.ts";
 
-/** What of a stage's owned segment is read or written: parameters, or AdamW's first or second moment. */
-export type StageState = "parameters" | "m" | "v";
+/** What of a stage's owned segment is read or written: parameters, AdamW's first and its second moment. */
+export const STAGE_STATES = ["parameters", "m", "v"] as const;
+export type StageState = (typeof STAGE_STATES)[number];
 
 interface SlotPrograms {
   readonly forward: Program;
@@ -112,7 +114,7 @@ export class Stage {
       throw new DoesNotFit(`this GPU has no room for the ${stageBytes(spec)} bytes that the stage needs`);
     }
     await stage.#record(KernelRegistry.of(gpu.device));
-    stage.#writeDecayBits();
+    stage.#write("decay", decayBits(stage.#tensors.values(), stage.segment));
     stage.#write("turns", rotations(spec.model.context, headWidth(spec.model), spec.model.ropeTheta));
     return stage;
   }
@@ -231,6 +233,12 @@ export class Stage {
       count: end - start,
     }));
     return this.#readback.read(...ranges);
+  }
+
+  /** The owned segment as it is now, to be read later, whatever is done to the stage until then. */
+  snapshot(): Promise<StageSnapshot> {
+    const buffers = new Map(STAGE_STATES.map((what) => [what, this.#buffer(what)]));
+    return StageSnapshot.take(this.#device, this.#commands, buffers, (what) => this.read(what));
   }
 
   write(what: StageState, values: Float32Array, start: number): void {
@@ -380,17 +388,6 @@ export class Stage {
         this.#spec.range.head ? record(operations.rowLogits()) : null,
         this.#spec.precision === "f16" ? record(operations.renewHalves()) : null,
       ]);
-  }
-
-  #writeDecayBits(): void {
-    const bits = new Uint32Array(this.#buffer("decay").size / 4);
-    for (const { decay, offset, size } of this.#tensors.values()) {
-      if (!decay) continue;
-      const first = Math.floor((offset - this.segment.start) / TENSOR_ALIGNMENT);
-      const end = Math.ceil((offset - this.segment.start + size) / TENSOR_ALIGNMENT);
-      for (let i = first; i < end; i++) bits[i >> 5]! |= 1 << (i & 31);
-    }
-    this.#write("decay", bits);
   }
 }
 

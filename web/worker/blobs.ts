@@ -26,13 +26,14 @@ export class BlobClient {
     return bytes;
   }
 
-  /** Uploads the bytes and returns their hash. @throws BlobError */
-  async put(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  /** Uploads the bytes and returns their hash. @throws BlobError, or when `signal` says so */
+  async put(bytes: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<string> {
     const hash = await sha256(bytes);
     const response = await fetch(`/api/blobs/${hash}`, {
       method: "PUT",
       headers: this.#headers(),
       body: bytes,
+      signal,
     });
     if (!response.ok) throw new BlobError(`the server answered ${response.status} to the upload of a blob`);
     return hash;

@@ -4,13 +4,10 @@
 import { STATE_ARRAYS, type StateArray } from "../../core/plan/moves.ts";
 import { encodeFrame, type Frame } from "../../core/protocol/frame.ts";
 import type { Segment } from "../../core/model/parameters.ts";
-import type { StageState } from "../engine/stage.ts";
+import { STAGE_STATES } from "../engine/stage.ts";
 import type { StoredStage } from "./stage-state.ts";
 
-/** What the GPU holds. */
-const ON_GPU: readonly StageState[] = ["parameters", "m", "v"];
-
-/** And what stands beside it. */
+/** What stands beside what the GPU holds. */
 export function arraysBeside({
   outer,
   unsaid,
@@ -47,7 +44,7 @@ export class HeldState {
   ): Promise<HeldState> {
     const { stage } = stored;
     const arrays: Partial<Record<StateArray, Float32Array>> = arraysBeside(stored);
-    for (const what of ON_GPU) arrays[what] = await stage.read(what);
+    for (const what of STAGE_STATES) arrays[what] = await stage.read(what);
     return new HeldState(of, stage.segment, arrays);
   }
 

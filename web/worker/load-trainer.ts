@@ -4,28 +4,27 @@
 import type { StageSpec } from "../../core/plan/memory.ts";
 import { leadReplicas, positionOf } from "../../core/plan/plan.ts";
 import { stageWork } from "../../core/plan/work.ts";
-import type { Shard } from "../../core/protocol/control.ts";
 import { needsFeedback } from "../../core/reduce/codec.ts";
 import { UnsaidGradients } from "../../core/reduce/error-feedback.ts";
 import { OuterState } from "../../core/reduce/outer.ts";
 import type { BlobClient } from "./blobs.ts";
 import { HeldState } from "./held-state.ts";
 import { OuterLoop } from "./outer-loop.ts";
-import { loadState, saveState } from "./stage-state.ts";
+import { draftShard, loadState, type ShardDraft } from "./stage-state.ts";
 import { takeState } from "./take-state.ts";
 import { Trainer, type TrainerParts } from "./trainer.ts";
 
 export interface LoadParts extends Omit<TrainerParts, "range" | "slots" | "work" | "outerLoop" | "unsaid"> {
   readonly spec: StageSpec;
-  readonly blobs: Pick<BlobClient, "get" | "put">;
+  readonly blobs: Pick<BlobClient, "get">;
   /** What this worker keeps of the generation before. */
   readonly held: HeldState | null;
 }
 
 export interface LoadedTrainer {
   readonly trainer: Trainer;
-  /** Uploads all that the stage goes on from, when no exchange is under way any more. */
-  readonly save: () => Promise<Shard>;
+  /** A shard of all that the stage goes on from. */
+  readonly draft: () => Promise<ShardDraft>;
   /** The same, kept in memory, once no exchange can be concluded any more: then the stage may go. */
   readonly hold: () => Promise<HeldState>;
 }
@@ -47,10 +46,8 @@ export async function loadTrainer({ spec, blobs, held, ...parts }: LoadParts): P
   const outerLoop = strategy.kind === "rounds" ? new OuterLoop({ ...parts, strategy, range, outer }) : null;
   return {
     trainer: new Trainer({ ...parts, range, slots, work: stageWork(spec), outerLoop, unsaid }),
-    save: async () => {
-      await outerLoop?.settle();
-      return saveState(stored, model, blobs);
-    },
+    draft: () =>
+      draftShard(stored, model, async (copy) => (outerLoop ? outerLoop.whenSettled(copy) : copy())),
     hold: async () => {
       // An exchange that is not concluded has left no trace.
       await outerLoop?.settle().catch(() => {});

@@ -28,6 +28,8 @@ export interface OrderHandlers<Assign, Work, Held extends Hold, G> {
   /** Frees what it holds; called once. */
   end(generation: G, reason: string): void;
   carryOut(order: Assign | Work, generation: G): Promise<void>;
+  /** Called instead where nothing is done. */
+  missed(order: Assign | Work): void;
   /** Keeps the generation's state, in the turn of the hold, before it ends. */
   keep(order: Held, generation: G): Promise<void>;
   /** Called for every release and every hold, in its turn. */
@@ -95,6 +97,7 @@ export class Orders<
       if (isInForce()) this.end(reasonOf(order));
       this.#handlers.over(order);
     } else if (isInForce()) await this.#handlers.carryOut(order, inForce!.generation);
+    else this.#handlers.missed(order);
   }
 
   /** That a generation ended is no news. */

@@ -141,6 +141,12 @@ export class OuterLoop {
     await Promise.all([...this.#underWay.values()].map(({ concluded }) => concluded));
   }
 
+  /** Calls back once all exchanges under way are concluded: at once, before another can be. */
+  async whenSettled(copy: () => void): Promise<void> {
+    await this.settle();
+    copy();
+  }
+
   get #keep(): number | "unsaid" {
     const { bits, merge } = this.#parts.strategy;
     return bits === 2 ? "unsaid" : merge;

@@ -1,7 +1,7 @@
 // Fills a stage from a seed or a checkpoint, and lays its state out as a checkpoint shard: safetensors with the
 // model's parameters under their own names, and beside them, with a prefix each, what training goes on from.
 // Not here: states that pass from worker to worker (held-state.ts, take-state.ts).
-import { decodeSafetensors, encodeSafetensors, type NamedTensor } from "../../core/formats/safetensors.ts";
+import { decodeSafetensors, draftSafetensors } from "../../core/formats/safetensors.ts";
 import type { ModelConfig, RunConfig } from "../../core/model/config.ts";
 import {
   borrowsEmbedding,
@@ -64,7 +64,7 @@ function besides({ outer, unsaid }: StoredStage): Beside[] {
 export async function loadState(
   stored: StoredStage,
   { config, state }: { config: RunConfig; state: Exclude<StateSource, { kind: "workers" }> },
-  blobs: Pick<BlobClient, "get" | "put">,
+  blobs: Pick<BlobClient, "get">,
 ): Promise<void> {
   const { stage, range } = stored;
   const { model, seed } = config;
@@ -122,34 +122,58 @@ function writeTraining(
   }
 }
 
-/** Uploads what the stage owns. */
-export async function saveState(
-  stored: StoredStage,
-  model: ModelConfig,
-  blobs: Pick<BlobClient, "get" | "put">,
-): Promise<Shard> {
-  const { stage, range, outer, site } = stored;
-  const owned = ownedTensors(parameterSpace(model), range);
-  const tensors = new Map<string, NamedTensor>();
-  const add = (prefix: string, values: Float32Array) => {
-    for (const tensor of owned) tensors.set(prefix + tensor.name, slice(values, tensor, stage.segment.start));
-  };
-  const own = await stage.read("parameters");
-  add("", outer ? outer.anchor : own);
-  for (const { what, prefix } of MOMENTS) add(prefix, await stage.read(what));
-  if (outer) add(OWN, own);
-  const arrays = besides(stored);
-  for (const { prefix, values } of arrays) add(prefix, values);
-  const file = encodeSafetensors(tensors);
-  const names = owned.map(({ name }) => name);
-  return {
-    hash: await blobs.put(file),
-    bytes: file.length,
-    tensors: names,
-    ...(arrays.length > 0 && { site }),
-  };
+/** A shard in the making: of the stage as it was, whatever that does meanwhile. */
+export interface ShardDraft {
+  /** Reads it back and uploads it. @throws BlobError, or when `signal` says that nobody wants it any more */
+  upload(blobs: Pick<BlobClient, "put">, signal: AbortSignal): Promise<Shard>;
 }
 
-function slice(values: Float32Array, { offset, size, shape }: Tensor, start: number): NamedTensor {
-  return { shape, values: values.subarray(offset - start, offset - start + size) };
+/**
+ * Resolves when the stage may go on. `whenWhole` calls back once the outer state is that after the step just done: at
+ * once, or when exchanges under way have ended.
+ */
+export async function draftShard(
+  stored: StoredStage,
+  model: ModelConfig,
+  whenWhole: (copy: () => void) => Promise<void>,
+): Promise<ShardDraft> {
+  const { stage, range, outer, site } = stored;
+  const owned = ownedTensors(parameterSpace(model), range);
+  const arrays = besides(stored);
+  const own = outer ? OWN : "";
+  const onGpu = [{ what: "parameters", prefix: own } as const, ...MOMENTS];
+  const prefixes = new Set(["", ...[...MOMENTS, { prefix: own }, ...arrays].map(({ prefix }) => prefix)]);
+  const shapes = [...prefixes].flatMap((prefix) =>
+    owned.map(({ name, shape }) => [prefix + name, shape] as const),
+  );
+  const { bytes, places } = draftSafetensors(new Map(shapes));
+  const put = (prefix: string, values: Float32Array) => {
+    for (const { name, offset, size } of owned) {
+      const first = offset - stage.segment.start;
+      places.get(prefix + name)!.set(values.subarray(first, first + size));
+    }
+  };
+  const snapshot = await stage.snapshot();
+  const beside = whenWhole(() => {
+    if (outer) put("", outer.anchor);
+    for (const { prefix, values } of arrays) put(prefix, values);
+  });
+  // An exchange that fails is met by the upload; until then it must not count as unhandled.
+  beside.catch(() => {});
+  return {
+    async upload(blobs, signal) {
+      try {
+        for (const { what, prefix } of onGpu) {
+          signal.throwIfAborted();
+          await snapshot.read(what, (values) => put(prefix, values));
+        }
+        await beside;
+        const hash = await blobs.put(bytes, signal);
+        const tensors = owned.map(({ name }) => name);
+        return { hash, bytes: bytes.length, tensors, ...(arrays.length > 0 && { site }) };
+      } finally {
+        snapshot.drop();
+      }
+    },
+  };
 }

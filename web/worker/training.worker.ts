@@ -19,14 +19,16 @@ import { Meter } from "./meter.ts";
 import { Orders, type Release } from "./orders.ts";
 import { Pacer } from "./pacer.ts";
 import { probe } from "./probe.ts";
+import { Saver, unsaved } from "./saver.ts";
 import { SpeedEstimate } from "./speed-estimate.ts";
 import type { Assignment } from "./trainer.ts";
 import { tune } from "./tune.ts";
 import type { FromTrainer, ToTrainer, TrainerOrder, TrainerReport } from "./worker-messages.ts";
 
 type Hold = Extract<TrainerOrder, { type: "hold" }>;
+type Discard = Extract<TrainerOrder, { type: "discard" }>;
 type Conclude = Extract<TrainerOrder, { type: "conclude" }>;
-type Work = Exclude<TrainerOrder, Assignment | Release | Hold | Conclude>;
+type Work = Exclude<TrainerOrder, Assignment | Release | Hold | Discard | Conclude>;
 
 /** What exists from an assignment until its release. */
 interface Generation {
@@ -50,11 +52,13 @@ let self = "";
 let blobs = new BlobClient("");
 /** Of a generation that ended, until the next has begun. */
 let held: HeldState | null = null;
+const saver = new Saver(report);
 /** From then on until the next one begins, the coordinator's word is waited for. */
 let lastOrderEnded = performance.now();
 
 const orders = new Orders<Assignment, Work, Hold, Generation>({
   begin(assignment) {
+    saver.dropUnlessOf(assignment.run);
     const channel = new Channel(assignment.runNumber, assignment.generation, (to, frame) =>
       post({ type: "frame", to, frame }, [frame]),
     );
@@ -73,6 +77,9 @@ const orders = new Orders<Assignment, Work, Hold, Generation>({
     } finally {
       lastOrderEnded = performance.now();
     }
+  },
+  missed(order) {
+    if (order.type === "save") report(unsaved(order, "its generation ended before its turn came"));
   },
   async keep({ of }, { assignment, loaded }) {
     // A state that cannot be read back is not kept: the run goes on from another.
@@ -105,9 +112,12 @@ addEventListener("message", ({ data }: MessageEvent<ToTrainer>) => {
   } else if (data.type === "joined") {
     self = data.worker;
     blobs = new BlobClient(data.token);
+    // The server knows this worker by another name now.
+    saver.drop();
     void sayMeasured();
   } else if (data.type === "order") {
-    if (data.order.type === "conclude") conclude(data.order);
+    if (data.order.type === "discard") saver.drop();
+    else if (data.order.type === "conclude") conclude(data.order);
     else orders.take(data.order);
   } else if (data.type === "frame") deliver(data.from, data.frame);
   else if (data.type === "broken") orders.current?.channel.lose(data.peer, data.reason);
@@ -176,8 +186,8 @@ function conclude(order: Conclude): void {
   if (current?.assignment.generation === order.generation) current.loaded!.trainer.conclude(order);
 }
 
-async function work(order: Work, { loaded }: Generation): Promise<void> {
-  const { trainer, save } = loaded!;
+async function work(order: Work, { loaded, assignment }: Generation): Promise<void> {
+  const { trainer, draft } = loaded!;
   if (order.type === "step") {
     // All have what they took: the generation has begun.
     if (held && held.generation < order.generation) held = null;
@@ -213,7 +223,7 @@ async function work(order: Work, { loaded }: Generation): Promise<void> {
     const tokens = await trainer.sample(order);
     report({ type: "sampled", generation: order.generation, step: order.step, tokens });
   } else {
-    report({ type: "saved", generation: order.generation, step: order.step, shard: await save() });
+    await saver.begin(order, assignment.run, draft, blobs);
   }
 }
 

@@ -16,6 +16,7 @@ export type TrainerReport = WithoutBytes<
         | "sampled"
         | "saved"
         | "exchanged"
+        | "unsaved"
         | "merged"
         | "repaired"
         | "held"

@@ -164,6 +164,8 @@ export class ModelWorker {
   }
 
   #hear(order: Order): void {
+    // What is to be saved is saved at once.
+    if (order.type === "discard") return;
     const isOurs = this.stage?.assignment.generation === order.generation;
     if (order.type === "conclude") {
       if (isOurs) this.#conclude(order.step);

@@ -65,6 +65,11 @@ export class Cohort {
     return this.#members.has(worker) && !this.#released.has(worker);
   }
 
+  /** Whether it has been ended by a failure. */
+  get isOver(): boolean {
+    return this.#end !== null;
+  }
+
   port(worker: string): WorkerPort {
     return this.#members.get(worker)!;
   }

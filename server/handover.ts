@@ -2,21 +2,28 @@
 // Not here: when it comes to that (run.ts), who keeps what (core/plan/kept-states.ts).
 import type { RunConfig } from "../core/model/config.ts";
 import { KeptStates } from "../core/plan/kept-states.ts";
-import type { Plan } from "../core/plan/plan.ts";
+import { leadReplicas, type Plan } from "../core/plan/plan.ts";
+import { goingOn, type Progress } from "../core/plan/progress.ts";
 import type { Cohort } from "./cohort.ts";
-
-export type RoundsTokens = Readonly<Record<string, readonly number[]>>;
+import type { CommittedStep, Strategy } from "./strategy/strategy.ts";
 
 export class Handover extends KeptStates {
-  /** Strategy `rounds`: tokens since each fragment's last exchange, by site. */
-  readonly tokens: RoundsTokens | undefined;
   /** Whose states they are. */
   readonly #generation: number;
+  /** That generation's. */
+  readonly #strategy: Strategy;
 
-  constructor(config: RunConfig, plan: Plan, generation: number, tokens?: RoundsTokens) {
+  constructor(config: RunConfig, plan: Plan, generation: number, strategy: Strategy) {
     super(config, plan);
-    this.tokens = tokens;
     this.#generation = generation;
+    this.#strategy = strategy;
+  }
+
+  /** Where the sites of the next plan go on, where sites go their own way. */
+  progressOf(plan: Plan): Progress<CommittedStep> | null {
+    const { progress } = this.#strategy;
+    const sites = leadReplicas(plan).map(({ site }) => site);
+    return progress ? goingOn(progress, sites, this.sourceOf) : null;
   }
 
   /** Ends the cohort's generation, when nothing is under way: all keep their states. @throws WorkerLost */
@@ -35,6 +42,7 @@ export class Handover extends KeptStates {
   }
 
   #keep(answers: ReadonlyMap<string, { readonly kept: boolean }>): void {
-    this.keepOnly((worker) => answers.get(worker)?.kept ?? false);
+    const { unsure = [] } = this.#strategy;
+    this.keepOnly((worker) => !unsure.includes(worker) && (answers.get(worker)?.kept ?? false));
   }
 }

@@ -7,8 +7,9 @@ import type { RunConfig } from "../core/model/config.ts";
 import { describePlanned } from "../core/plan/describe-prediction.ts";
 import { PlanImpossible } from "../core/plan/plan-impossible.ts";
 import type { Occasion } from "../core/plan/replanning.ts";
-import { replicasAreAlike, type Moves } from "../core/plan/moves.ts";
-import { linksOf, positionOf, type Plan, type PlannedLink } from "../core/plan/plan.ts";
+import { outlivesLosses, type Moves } from "../core/plan/moves.ts";
+import { leadReplicas, linksOf, positionOf, type Plan, type PlannedLink } from "../core/plan/plan.ts";
+import { evenProgress } from "../core/plan/progress.ts";
 import { stepActivationBytes } from "../core/plan/traffic.ts";
 import { MessageTooLong, type ClientMessage } from "../core/protocol/control.ts";
 import type { RunEvent, RunStatus } from "../core/protocol/events.ts";
@@ -18,11 +19,11 @@ import type { Checkpoint, Checkpoints } from "./checkpoints.ts";
 import { Cohort, DoesNotFit, RunImpossible, WorkerGone, WorkerLost } from "./cohort.ts";
 import type { WorkerPort } from "./coordinator-port.ts";
 import type { Corpus } from "./corpus.ts";
-import { Handover, type RoundsTokens } from "./handover.ts";
+import { Handover } from "./handover.ts";
 import type { Candidates, Planning } from "./planning.ts";
 import { Saves } from "./saves.ts";
 import { Tally } from "./tally.ts";
-import { RoundsStrategy } from "./strategy/rounds.ts";
+import { RoundsStrategy, type RoundsProgress } from "./strategy/rounds.ts";
 import type { CommittedStep, Strategy } from "./strategy/strategy.ts";
 import { syncStrategy } from "./strategy/sync.ts";
 import { Wishes } from "./wishes.ts";
@@ -70,8 +71,8 @@ export class Run {
   links: readonly PlannedLink[] = [];
   #cohort: Cohort | null = null;
   #generation = 0;
-  /** Whether all of the generation have their state. */
-  #begun = false;
+  /** Of the generation, once all have their state. */
+  #strategy: Strategy | null = null;
   /** What workers keep until the next generation has begun. */
   #handover: Handover | null = null;
   /** After the latest step, and not done yet: what ends a generation meanwhile leaves it to the next. */
@@ -217,7 +218,8 @@ export class Run {
       ...lenders.map((worker) => before!.port(worker)),
     ]);
     this.#cohort = cohort;
-    this.#begun = false;
+    this.#strategy = null;
+    const progress = handover?.progressOf(plan) ?? null;
     this.plan = plan;
     this.links = [...linksOf(plan), ...(moves?.links ?? [])];
     this.#parts.emit({
@@ -229,7 +231,8 @@ export class Run {
     this.#setStatus("preparing");
     const beginning = this.#beginning(plan, moves);
     await cohort.ask((worker) => firstOrder(beginning, worker), "prepared");
-    this.#begun = true;
+    const strategy = this.#strategyOf(cohort, plan, progress);
+    this.#strategy = strategy;
     this.#handover = null;
     if (lenders.length > 0) {
       const release = {
@@ -240,9 +243,8 @@ export class Run {
       await cohort.ask(release, "released", lenders);
     }
     this.#setStatus("training");
-    const strategy = this.#strategy(cohort, plan, handover?.tokens ?? beginning.checkpoint?.tokens ?? {});
     await this.#doWhatIsDue(cohort, plan, strategy);
-    while (this.step < this.config.steps && !this.#wishes.ends) {
+    while (this.step < this.config.steps && !(this.#wishes.ends && strategy.isEven)) {
       await this.#train(cohort, plan, strategy);
       if (this.#wishes.pauses && !this.#wishes.ends) await this.#holdWhilePaused(cohort);
     }
@@ -262,15 +264,17 @@ export class Run {
     return { generation: this.#generation, run, runNumber, config, plan, tokens, step, moves, checkpoint };
   }
 
-  #strategy(cohort: Cohort, plan: Plan, tokens: RoundsTokens): Strategy {
-    const { config } = this;
+  /** `progress`: what its sites go on from, if not from a checkpoint. */
+  #strategyOf(cohort: Cohort, plan: Plan, progress: RoundsProgress | null): Strategy {
+    const { config, step, checkpoint } = this;
     const { strategy } = config;
     const parts = { config, plan, cohort, onStep: (step: CommittedStep) => this.#onStep(plan, step) };
     if (strategy.kind === "sync") return syncStrategy(parts);
+    const sites = leadReplicas(plan).map(({ site }) => site);
     return new RoundsStrategy({
       ...parts,
       strategy,
-      tokens,
+      progress: progress ?? evenProgress(strategy, sites, step, checkpoint?.tokens ?? {}),
       onLeftOut: (steps, replicas) => {
         this.tally.stepsLeftOut += steps;
         this.tally.activationBytesNeeded -= steps * stepActivationBytes(config, replicas);
@@ -335,11 +339,11 @@ export class Run {
   }
 
   /** The generation ends, and its workers keep their states for the next. */
-  async #hold(cohort: Cohort, plan: Plan, { tokens }: Strategy): Promise<void> {
-    const handover = new Handover(this.config, plan, cohort.generation, tokens);
+  async #hold(cohort: Cohort, plan: Plan, strategy: Strategy): Promise<void> {
+    const handover = new Handover(this.config, plan, cohort.generation, strategy);
     await handover.keepAll(cohort);
     this.#handover = handover;
-    this.#begun = false;
+    this.#strategy = null;
   }
 
   /**
@@ -349,7 +353,7 @@ export class Run {
    */
   async #recover(error: WorkerLost | DoesNotFit): Promise<void> {
     const { message: reason } = error;
-    const inStep = this.#begun ? 1 : 0;
+    const inStep = this.#strategy ? 1 : 0;
     const isKept = await this.#salvage();
     if (error instanceof DoesNotFit && !(await this.#fitsOtherwise(reason))) throw error;
     if (!isKept) {
@@ -361,7 +365,8 @@ export class Run {
     const step = isKept ? this.step : (this.#saves.step ?? 0);
     this.tally.stepsRetried += this.step - step + inStep;
     this.step = step;
-    this.#parts.emit({ event: "recovered", step, generation: this.#generation + 1, reason });
+    const words = [reason, ...(isKept ? this.#handover!.losses : [])].join("; ");
+    this.#parts.emit({ event: "recovered", step, generation: this.#generation + 1, reason: words });
   }
 
   /** Whether there is another plan, for all whose GPUs are too small: each says so before its last word, if it has to. */
@@ -379,20 +384,21 @@ export class Run {
    */
   async #salvage(): Promise<boolean> {
     const cohort = this.#cohort;
-    if (!this.#begun && this.#fruitless > 1) return false;
-    if (this.#begun && replicasAreAlike(this.config)) {
-      this.#handover = new Handover(this.config, this.plan!, this.#generation);
+    const strategy = this.#strategy;
+    if (!strategy && this.#fruitless > 1) return false;
+    if (strategy && outlivesLosses(this.config)) {
+      this.#handover = new Handover(this.config, this.plan!, this.#generation, strategy);
     }
     if (!cohort || !this.#handover) return false;
     const isWhole = await this.#handover.salvage(cohort);
-    this.#begun = false;
+    this.#strategy = null;
     return isWhole;
   }
 
   /** All drop what they have of the run. */
   #drop(reason: string): void {
     this.#handover = null;
-    this.#begun = false;
+    this.#strategy = null;
     this.#cohort?.tell({ type: "release", generation: this.#generation, reason });
   }
 

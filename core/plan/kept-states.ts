@@ -2,19 +2,24 @@
 // whether a plan can be filled from that.
 // Not here: having them kept (server/handover.ts), how they get from one to another (web/worker/take-state.ts).
 import type { RunConfig } from "../model/config.ts";
-import { holdersOf, movesTo, replicasAreAlike, type Holder, type Moves } from "./moves.ts";
-import type { Plan } from "./plan.ts";
+import { holdersOf, movesTo, outlivesLosses, siteSources, type Holder, type Moves } from "./moves.ts";
+import { leadReplicas, type Plan } from "./plan.ts";
 
 export class KeptStates {
   readonly #config: RunConfig;
   #holders: readonly Holder[];
-  /** Someone is gone whose state no other has. */
+  /** Of all, workers of the lead replica by site. */
+  readonly #leaders: ReadonlyMap<string, readonly string[]>;
+  /** Someone is gone whose state is not to be done without. */
   #isIncomplete = false;
 
   /** Of all workers of `plan`. */
   constructor(config: RunConfig, plan: Plan) {
     this.#config = config;
     this.#holders = holdersOf(config, plan);
+    this.#leaders = new Map(
+      leadReplicas(plan).map(({ site, stages }) => [site, stages.map(({ worker }) => worker)]),
+    );
   }
 
   /** Who keeps a part of it. */
@@ -29,8 +34,27 @@ export class KeptStates {
   /** Others have nothing any more. */
   keepOnly(isKept: (worker: string) => boolean): void {
     const left = this.#holders.filter(({ worker }) => isKept(worker));
-    if (left.length < this.#holders.length && !replicasAreAlike(this.#config)) this.#isIncomplete = true;
+    if (left.length < this.#holders.length && !outlivesLosses(this.#config)) this.#isIncomplete = true;
     this.#holders = left;
+  }
+
+  /** The site whose state each site of a plan takes, where sites have states of their own. Only while `isWhole`. */
+  get sourceOf(): (site: string) => string {
+    const source = siteSources(this.#config, this.#holders);
+    return (site) => source(site)!;
+  }
+
+  /** What the run does without, in words: of each site that has lost a part. */
+  get losses(): string[] {
+    const { strategy } = this.#config;
+    if (strategy.kind !== "rounds") return [];
+    const sourceOf = siteSources(this.#config, this.#holders);
+    return [...this.#leaders].flatMap(([site, leaders]) => {
+      if (sourceOf(site) !== site)
+        return [`what site ${site} has trained since its latest exchanges is lost`];
+      const isThere = leaders.every((leader) => this.keepers.includes(leader));
+      return isThere ? [] : [`some of what encoding left unsaid of site ${site}'s changes is lost`];
+    });
   }
 
   /** Whether there is all that a model goes on from. */

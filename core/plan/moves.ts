@@ -58,6 +58,11 @@ export function replicasAreAlike({ strategy }: Pick<RunConfig, "strategy">): boo
   return strategy.kind === "sync" && !needsFeedback(strategy.gradients);
 }
 
+/** Whether a run goes on from what others hold when a worker is lost. */
+export function outlivesLosses(config: Pick<RunConfig, "strategy">): boolean {
+  return config.strategy.kind === "rounds" || replicasAreAlike(config);
+}
+
 /** Who holds what once a generation of this plan has begun. */
 export function holdersOf({ model }: Pick<RunConfig, "model">, plan: Plan): Holder[] {
   const space = parameterSpace(model);
@@ -69,8 +74,29 @@ export function holdersOf({ model }: Pick<RunConfig, "model">, plan: Plan): Hold
 }
 
 /**
- * What each worker of `plan` takes: from itself what it holds, else from its own site, else from another; a site that is
- * new begins with nothing unsaid. Null where nobody holds something that is needed.
+ * Whose parameters a site goes on from, where each has its own (strategy `rounds`): its own, if its workers hold all of
+ * them, or else the first site's that does; null where there is none.
+ */
+export function siteSources(
+  { model, strategy }: Pick<RunConfig, "model" | "strategy">,
+  holders: readonly Holder[],
+): (site: string) => string | null {
+  const everything = { start: 0, end: parameterSpace(model).size };
+  // Where only the largest values are sent, what a site has not said is a part of its parameters, held by its lead replica.
+  const isPart = strategy.kind === "rounds" && strategy.bits === 2;
+  const isWhole = (site: string) =>
+    sources(
+      everything,
+      holders.filter((holder) => holder.site === site && (holder.leads || !isPart)),
+    ).every(hasSource);
+  const whole = [...new Set(holders.map(({ site }) => site))].filter(isWhole);
+  return (site) => (whole.includes(site) ? site : (whole[0] ?? null));
+}
+
+/**
+ * What each worker of `plan` takes: from itself what it holds, else from its own site, else from another. Where sites have
+ * parameters of their own, those of one site are not mixed with another's. A site that is new begins with nothing unsaid,
+ * and so does one for what its lead replica held and nobody else. Null where nobody holds something that is needed.
  */
 export function movesTo(
   config: Pick<RunConfig, "model" | "strategy">,
@@ -82,25 +108,28 @@ export function movesTo(
   const embedding = space.tensors.find(({ name }) => name === EMBEDDING)!;
   const leaders = holders.filter(({ leads }) => leads);
   const leads = leadReplicas(plan);
+  const sourceOf = strategy.kind === "rounds" ? siteSources(config, holders) : null;
   const takes = new Map<string, Take[]>();
   for (const replica of plan.replicas) {
     const { site } = replica;
+    const source = sourceOf?.(site);
+    const ofSource = sourceOf ? holders.filter((holder) => holder.site === source) : holders;
     for (const { worker, first, last } of replica.stages) {
       const range = stageRange(model, first, last);
       const own = ownedSegment(space, range);
       const from = (what: Take["what"], segment: Segment, candidates: readonly Holder[], to = worker) =>
-        sources(segment, byNearness(candidates, to, site)).map((source) => ({ what, ...source }));
-      const needed = [...from("trained", own, holders)];
+        sources(segment, byNearness(candidates, to, site)).map((taken) => ({ what, ...taken }));
+      const needed = [...from("trained", own, ofSource)];
       if (borrowsEmbedding(model, range)) {
         const { offset, size } = embedding;
         // The same values as its owner in this pipeline takes.
         const owner = replica.stages[0]!.worker;
-        needed.push(...from("embedding", { start: offset, end: offset + size }, holders, owner));
+        needed.push(...from("embedding", { start: offset, end: offset + size }, ofSource, owner));
       }
       const isLead = leads.includes(replica);
       if (isLead && strategy.kind === "rounds") needed.push(...from("agreed", own, leaders));
       if (needed.some((take) => take.from === null)) return null;
-      if (isLead && !replicasAreAlike(config)) {
+      if (isLead && !replicasAreAlike(config) && (!sourceOf || source === site)) {
         const ofSite = leaders.filter((holder) => holder.site === site);
         needed.push(...from("unsaid", own, ofSite));
       }

@@ -13,39 +13,57 @@ import {
 } from "../model/parameters.ts";
 import { share } from "./partition.ts";
 
-/** What happens after the commit of a step, in this order. */
-export interface RoundsMoment {
-  /** Fragments whose exchange, begun at an earlier step, takes effect. */
-  readonly merges: readonly number[];
-  /** Fragments whose exchange begins. */
-  readonly exchanges: readonly number[];
-  /** Whether the exchanges that begin take effect at this step too: they are waited for. */
-  readonly atOnce: boolean;
-  /** The run's last step: all fragments are exchanged. */
+/** Fragments that are exchanged together: the exchange that begins at step `at`. */
+export interface Exchange {
+  readonly at: number;
+  /** None where no exchange begins. */
+  readonly fragments: readonly number[];
+  /** The run's last step: all fragments are exchanged, and waited for. */
   readonly last: boolean;
 }
 
-/** @param step counts from 1, `steps` being the run's last */
-export function roundsMoment(strategy: RoundsConfig, step: number, steps: number): RoundsMoment {
-  const { fragments, overlap, inner } = strategy;
+/** @param at counts from 1, `steps` being the run's last */
+export function exchangeAt({ fragments, inner }: RoundsConfig, at: number, steps: number): Exchange {
   const all = Array.from({ length: fragments }, (_, fragment) => fragment);
-  const begunAt = (at: number) =>
-    all.filter(
-      (fragment) => at > 0 && at < steps && at % inner === share(inner, fragment + 1, fragments) % inner,
-    );
-  if (step < steps) {
-    const atOnce = overlap === 0;
-    return { merges: atOnce ? [] : begunAt(step - overlap), exchanges: begunAt(step), atOnce, last: false };
+  if (at === steps) return { at, fragments: all, last: true };
+  const isDue = (fragment: number) => at % inner === share(inner, fragment + 1, fragments) % inner;
+  return { at, fragments: all.filter(isDue), last: false };
+}
+
+/** How far a site has come, by steps. Exchanges go by the step at which they begin. */
+export interface Standing {
+  /** Committed, or left out. */
+  readonly step: number;
+  /** Exchanges that the site has begun, and those that have taken effect: all up to these. */
+  readonly begun: number;
+  readonly merged: number;
+}
+
+/** What a site does between two steps: it begins an exchange, or lets one take effect. */
+export interface Duty extends Exchange {
+  readonly kind: "exchange" | "merge";
+}
+
+/**
+ * What a site has to do before its next step, in order. One that has done its duties so far has those of the step that it
+ * has just done; more where an exchange that was begun came to nothing.
+ */
+export function dutiesOf(strategy: RoundsConfig, { step, begun, merged }: Standing, steps: number): Duty[] {
+  const duties: Duty[] = [];
+  for (let at = merged + 1; at <= step; at++) {
+    const exchange = exchangeAt(strategy, at, steps);
+    if (exchange.fragments.length === 0) continue;
+    if (at > begun) duties.push({ kind: "exchange", ...exchange });
+    // Those that would take effect after the last step do so at it.
+    if (at + strategy.overlap <= step || step === steps) duties.push({ kind: "merge", ...exchange });
   }
-  // Exchanges that would have taken effect later do so now.
-  const late = Array.from({ length: overlap }, (_, i) => begunAt(steps - overlap + i));
-  return { merges: late.flat(), exchanges: all, atOnce: true, last: true };
+  return duties;
 }
 
 /** The first step after `step` at which an exchange begins. */
 export function nextExchange(strategy: RoundsConfig, step: number, steps: number): number {
   let next = step + 1;
-  while (next < steps && roundsMoment(strategy, next, steps).exchanges.length === 0) next++;
+  while (next < steps && exchangeAt(strategy, next, steps).fragments.length === 0) next++;
   return next;
 }
 

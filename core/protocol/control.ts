@@ -107,6 +107,8 @@ export const ClientMessage = z.discriminatedUnion("type", [
   /** The shard is stored; or it will not be. Either may come long after the generation has ended. */
   z.strictObject({ type: z.literal("saved"), generation, step, shard: Shard }),
   z.strictObject({ type: z.literal("unsaved"), generation, step, reason: text }),
+  /** The means of the exchange begun after this step have come; nothing has changed yet. */
+  z.strictObject({ type: z.literal("exchanged"), generation, step }),
   /** Exchanges have taken effect. CRC-32s of what all sites agree on, by part of the model: "embed", "block 3". */
   z.strictObject({
     type: z.literal("merged"),
@@ -118,6 +120,7 @@ export const ClientMessage = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("held"), generation, kept: z.boolean() }),
   /** What was to be repaired has been sent, or taken. */
   z.strictObject({ type: z.literal("repaired"), generation, step }),
+  z.strictObject({ type: z.literal("renewed"), generation, step }),
   /**
    * Last words of a generation: everything asked for is done and the final byte counts are in. `times`: since the last
    * step, of a worker that had a part in it.
@@ -214,7 +217,10 @@ export const WorkerMessage = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("save"), generation, step }),
   /** The checkpoint is given up: so is the shard on its way to it. */
   z.strictObject({ type: z.literal("discard"), generation, step }),
-  /** Begin to exchange these fragments with the other sites, as they are after this step. `tokens`: the site's weight. */
+  /**
+   * To lead replicas: begin to exchange these fragments with the other sites, as they are after this step, and say
+   * "exchanged" when the means have come. `tokens`: the site's weight.
+   */
   z.strictObject({
     type: z.literal("exchange"),
     generation,
@@ -223,7 +229,12 @@ export const WorkerMessage = z.discriminatedUnion("type", [
     /** The run's last: a plain mean. */
     last: z.boolean(),
   }),
-  /** Let the exchanges of these fragments take effect, then say "merged". */
+  /**
+   * To lead replicas, out of turn: all have the means of the exchange begun after this step. Take the outer step: from now
+   * on it counts, whatever happens to whom.
+   */
+  z.strictObject({ type: z.literal("conclude"), generation, step }),
+  /** Once it is concluded, let the exchange of these fragments that began after this step take effect; then say "merged". */
   z.strictObject({
     type: z.literal("merge"),
     generation,

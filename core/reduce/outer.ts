@@ -43,6 +43,12 @@ export interface Contribution {
   readonly last: boolean;
 }
 
+/** What encoding leaves unsaid of a segment, as it will be when the exchange is concluded. */
+interface Unsaid {
+  readonly carried: Float32Array;
+  readonly sums: Float32Array;
+}
+
 export class OuterState {
   readonly segment: Segment;
   /** The values that all sites agree on. */
@@ -76,32 +82,40 @@ export class OuterState {
   }
 
   /**
-   * Exchanges the pseudo-gradients of a segment with the other sites and moves the anchor. With momentum u and the
-   * mean pseudo-gradient d: u <- outerMomentum u + d, anchor <- anchor - outerLr (d + outerMomentum u).
-   * @throws RangeError when the mean is not finite; the anchor has not moved then
+   * Exchanges the pseudo-gradients of a segment with the other sites. Resolves with the outer step by their mean: until
+   * that is taken nothing has changed here, so an exchange that not all sites come to the end of can be given up. With
+   * momentum u and the mean pseudo-gradient d: u <- outerMomentum u + d, anchor <- anchor - outerLr (d + outerMomentum u).
+   * @throws RangeError when the mean is not finite
    */
   async exchange(
     contribution: Contribution,
     options: OuterOptions,
     transport: SegmentTransport,
-  ): Promise<void> {
+  ): Promise<() => void> {
     const { segment, local, last } = contribution;
     const { strategy } = options;
     const gradient = this.part("anchor", segment).slice();
     for (let i = 0; i < gradient.length; i++) gradient[i] = gradient[i]! - local[i]!;
     const sparse = strategy.bits === 2;
-    // What was carried is in the site's own values: it is not to be said twice.
-    if (sparse) this.part("carried", segment).fill(0);
+    const unsaid = {
+      // Where only the largest are sent, what was carried is in the site's own values: it is not to be said twice.
+      carried: sparse ? new Float32Array(gradient.length) : this.part("carried", segment).slice(),
+      sums: this.part("unsaidSums", segment).slice(),
+    };
     const codec = codecOfExchange(strategy, last);
-    const mean = await this.#mean(gradient, codec, contribution, options, transport);
+    const mean = await this.#mean(gradient, codec, contribution, unsaid, options, transport);
     if (!mean.every(Number.isFinite)) {
       throw new RangeError("the mean pseudo-gradient is not finite: lower optimizer.lr or strategy.outerLr");
     }
-    this.#move(segment, mean, last ? { outerLr: 1, outerMomentum: 0 } : strategy);
-    if (sparse && !last) {
-      const [anchor, carried] = [this.part("anchor", segment), this.part("carried", segment)];
+    return () => {
+      this.#move(segment, mean, last ? { outerLr: 1, outerMomentum: 0 } : strategy);
+      this.part("unsaidSums", segment).set(unsaid.sums);
+      const carried = this.part("carried", segment);
+      carried.set(unsaid.carried);
+      if (!sparse || last) return;
+      const anchor = this.part("anchor", segment);
       for (let i = 0; i < carried.length; i++) carried[i] = anchor[i]! - carried[i]! - local[i]!;
-    }
+    };
   }
 
   /**
@@ -122,18 +136,21 @@ export class OuterState {
     gradient: Float32Array<ArrayBuffer>,
     codec: Codec,
     { segment, tokens: weight }: Contribution,
+    unsaid: Unsaid,
     { sites, worker }: OuterOptions,
     transport: SegmentTransport,
   ): Promise<Float32Array> {
     await Promise.all(
       commonSegments(sites.holdings, segment).map(async (piece) => {
-        const values = gradient.subarray(piece.start - segment.start, piece.end - segment.start);
-        const carried = this.part("carried", piece);
+        const of = (array: Float32Array) =>
+          array.subarray(piece.start - segment.start, piece.end - segment.start);
+        const values = of(gradient);
+        const carried = of(unsaid.carried);
         if (codec === "topk") {
           const terms = { codec, weight, unsaid: carried };
           await gatherAcrossSites(sites.holdings, worker, piece, values, terms, transport);
         } else {
-          const feedback = { terms: carried, sums: this.part("unsaidSums", piece) };
+          const feedback = { terms: carried, sums: of(unsaid.sums) };
           await sumAcrossSites(sites, worker, piece, values, { codec, weight, feedback }, transport);
         }
       }),

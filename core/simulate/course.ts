@@ -1,6 +1,7 @@
 // What a strategy is to a simulated run: a way to take a plan's sites from one step to another.
 // Not here: the ways themselves (sync-course.ts, rounds-course.ts), what comes between (run.ts).
 import type { RunConfig } from "../model/config.ts";
+import type { Progress } from "../plan/progress.ts";
 import type { Clock } from "./clock.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Lines } from "./lines.ts";
@@ -29,6 +30,9 @@ export interface Course {
   advance(from: number, until: number, then: () => void): void;
   /** Waits until no exchange is under way. */
   settle(then: () => void): void;
-  /** Nothing goes on any more. */
+  /** Nothing goes on any more. `giveUp`: what is under way came to nothing, though what sites have done stays done. */
   end(): void;
+  giveUp(): void;
+  /** How far each site has come, where sites go their own way. */
+  readonly progress?: Progress<number>;
 }

@@ -3,7 +3,8 @@
 import type { RoundsConfig } from "../model/config.ts";
 import { oneExchangeSeconds } from "../plan/cost.ts";
 import { allowedSeconds, leavesOut } from "../plan/pace.ts";
-import { nextExchange, roundsMoment, type RoundsMoment } from "../plan/rounds.ts";
+import { ended, type Progress } from "../plan/progress.ts";
+import { dutiesOf, nextExchange, type Duty } from "../plan/rounds.ts";
 import { exchangeBytes } from "../plan/traffic.ts";
 import type { Course, CourseParts } from "./course.ts";
 import { Watch } from "./ledger.ts";
@@ -20,15 +21,20 @@ interface Exchange {
 
 interface Site extends SiteStep {
   readonly watch: Watch;
-  /** Passed; and the one it is working on. */
+  /** Done or left out; the one it is working on, and since when; and the latest with whose duties it is done. */
   step: number;
   current: number;
+  since: number;
+  passed: number;
+  /** See `Standing`. */
+  begun: number;
+  merged: number;
   rests: boolean;
   /** Since the latest exchange; and the step of the next one. */
   intervalStart: number;
   intervalDone: number;
   next: number;
-  /** Not yet taken effect here, by fragment. */
+  /** Not yet taken effect here, by the step at which they began. */
   readonly underWay: Map<number, Exchange>;
 }
 
@@ -39,34 +45,51 @@ export class RoundsCourse implements Course {
   readonly #allowed: number;
   /** By step, until all sites have come to it. */
   readonly #exchanges = new Map<number, Exchange>();
-  readonly #passed = new Map<number, { sites: number; tokens: number }>();
+  /** All sites have passed it. Of later steps, the tokens that sites trained on. */
+  #step: number;
+  readonly #done: Map<number, ReadonlyMap<string, number>>;
+  /** Exchanges up to the one that began at this step have ended. */
+  #concluded: number;
   #until = 0;
   #ended = false;
 
-  constructor(parts: CourseParts, strategy: RoundsConfig) {
+  /** `progress`: what the sites go on from. */
+  constructor(parts: CourseParts, strategy: RoundsConfig, progress: Progress<number>) {
     this.#parts = parts;
     this.#strategy = strategy;
     this.#sites = parts.sites.map((site) => ({
+      ...progress.sites.get(site.site)!,
       ...site,
       watch: new Watch(parts.clock, parts.ledger, 1 / parts.sites.length),
-      step: 0,
-      current: 0,
+      current: progress.sites.get(site.site)!.step,
+      since: 0,
+      passed: progress.step,
       rests: false,
       intervalStart: 0,
       intervalDone: 0,
       next: 0,
       underWay: new Map<number, Exchange>(),
     }));
+    this.#step = progress.step;
+    this.#done = new Map(progress.done);
+    this.#concluded = Math.max(...this.#sites.map(({ begun }) => begun));
     this.#allowed = allowedSeconds(parts.sites.map(({ seconds }) => seconds));
   }
 
-  advance(from: number, until: number, then: () => void): void {
+  get progress(): Progress<number> {
+    const sites = this.#sites.map(
+      (site) => [site.site, ended({ ...site, tokens: [], weighed: [] }, this.#concluded)] as const,
+    );
+    return { step: this.#step, sites: new Map(sites), done: this.#done };
+  }
+
+  advance(_from: number, until: number, then: () => void): void {
     this.#until = until;
     for (const site of this.#sites) {
-      Object.assign(site, { step: from, current: from, rests: false });
+      site.rests = false;
       this.#beginInterval(site);
     }
-    for (const site of this.#sites) this.#go(site, then);
+    for (const site of this.#sites) this.#doDuties(site, () => this.#go(site, then));
   }
 
   settle(then: () => void): void {
@@ -76,6 +99,14 @@ export class RoundsCourse implements Course {
     for (const { watch } of this.#sites) watch.turnTo(open ? "exchanging" : null);
     if (open) open.waiting.push(() => this.settle(then));
     else then();
+  }
+
+  giveUp(): void {
+    const { clock } = this.#parts;
+    for (const { watch, step, current, since } of this.#sites) {
+      if (current > step) watch.split("redone", clock.now - since);
+    }
+    this.end();
   }
 
   end(): void {
@@ -97,6 +128,7 @@ export class RoundsCourse implements Course {
     else if (this.#leavesOut(site)) this.#leaveOut(site, Math.min(this.#until, site.next), then);
     else {
       site.current = site.step + 1;
+      site.since = this.#parts.clock.now;
       site.watch.turnTo("computing");
       this.#at(this.#parts.clock.now + site.seconds, () => {
         site.intervalDone++;
@@ -140,31 +172,36 @@ export class RoundsCourse implements Course {
   /** The step is done, or left out: on with what the calendar has for it. */
   #pass(site: Site, tokens: number, then: () => void): void {
     const step = ++site.step;
-    const passed = this.#passed.get(step) ?? { sites: 0, tokens: 0 };
-    passed.sites++;
-    passed.tokens += tokens;
-    this.#passed.set(step, passed);
-    if (passed.sites === this.#sites.length) {
-      this.#passed.delete(step);
-      this.#parts.onStep(step, passed.tokens);
-    }
-    const moment = roundsMoment(this.#strategy, step, this.#parts.config.steps);
-    this.#merge(site, moment.merges, () => {
-      if (moment.exchanges.length === 0) return then();
-      this.#begin(site, moment);
-      this.#beginInterval(site);
-      if (moment.atOnce) this.#merge(site, moment.exchanges, then);
-      else then();
-    });
+    this.#done.set(step, new Map(this.#done.get(step)).set(site.site, tokens));
+    this.#doDuties(site, then);
   }
 
-  #merge(site: Site, fragments: readonly number[], then: () => void): void {
-    for (const fragment of fragments) {
-      const exchange = site.underWay.get(fragment);
-      if (exchange?.seconds === null)
-        return this.#wait(site, exchange, () => this.#merge(site, fragments, then));
+  #doDuties(site: Site, then: () => void): void {
+    const [duty] = dutiesOf(this.#strategy, site, this.#parts.config.steps);
+    if (duty?.kind === "exchange") this.#begin(site, duty);
+    else if (duty) return this.#merge(site, duty, () => this.#doDuties(site, then));
+    else return this.#passed(site, then);
+    this.#doDuties(site, then);
+  }
+
+  #passed(site: Site, then: () => void): void {
+    site.passed = Math.max(site.passed, site.step);
+    while (this.#sites.every(({ passed }) => passed > this.#step)) {
+      const tokens = [...this.#done.get(++this.#step)!.values()];
+      this.#done.delete(this.#step);
+      this.#parts.onStep(
+        this.#step,
+        tokens.reduce((sum, count) => sum + count, 0),
+      );
     }
-    for (const fragment of fragments) site.underWay.delete(fragment);
+    then();
+  }
+
+  #merge(site: Site, duty: Duty, then: () => void): void {
+    const exchange = site.underWay.get(duty.at);
+    if (exchange?.seconds === null) return this.#wait(site, exchange, () => this.#merge(site, duty, then));
+    site.underWay.delete(duty.at);
+    site.merged = duty.at;
     then();
   }
 
@@ -180,26 +217,30 @@ export class RoundsCourse implements Course {
     });
   }
 
-  #begin(site: Site, moment: RoundsMoment): void {
+  #begin(site: Site, duty: Duty): void {
     const { clock } = this.#parts;
-    const exchange = this.#exchanges.get(site.step) ?? { begun: new Map(), seconds: null, waiting: [] };
-    this.#exchanges.set(site.step, exchange);
-    for (const fragment of moment.exchanges) site.underWay.set(fragment, exchange);
+    const { at } = duty;
+    const exchange = this.#exchanges.get(at) ?? { begun: new Map(), seconds: null, waiting: [] };
+    this.#exchanges.set(at, exchange);
+    site.underWay.set(at, exchange);
+    site.begun = at;
     exchange.begun.set(site, clock.now);
+    this.#beginInterval(site);
     if (exchange.begun.size < this.#sites.length) return;
-    this.#exchanges.delete(site.step);
-    this.#send(exchange, moment);
+    this.#exchanges.delete(at);
+    this.#send(exchange, duty);
   }
 
   /** All sites have come to the exchange: it takes what their lines take. */
-  #send(exchange: Exchange, { exchanges, last }: RoundsMoment): void {
+  #send(exchange: Exchange, { at, fragments, last }: Duty): void {
     const { clock, lines, sites, exchanged, onExchange } = this.#parts;
-    const values = exchanges.reduce((sum, fragment) => sum + exchanged[fragment]!, 0);
+    const values = fragments.reduce((sum, fragment) => sum + exchanged[fragment]!, 0);
     const names = sites.map(({ site }) => site);
     const start = clock.now;
     const end = lines.endOf(names, start, (wide) => oneExchangeSeconds(this.#strategy, wide, values, last));
     this.#at(end, () => {
       exchange.seconds = end - start;
+      this.#concluded = at;
       const shares = sites.map(({ share }) => share);
       onExchange(exchangeBytes(this.#strategy, values, shares, last));
       for (const go of exchange.waiting) go(end - start);

@@ -6,9 +6,10 @@ import type { RunConfig } from "../model/config.ts";
 import { loadOf } from "../plan/cost.ts";
 import { KeptStates } from "../plan/kept-states.ts";
 import { moveTraffic } from "../plan/move-traffic.ts";
-import { replicasAreAlike, type Moves } from "../plan/moves.ts";
+import { outlivesLosses, type Moves } from "../plan/moves.ts";
 import type { SiteWorkers } from "../plan/partition.ts";
-import type { Plan } from "../plan/plan.ts";
+import { leadReplicas, type Plan } from "../plan/plan.ts";
+import { evenProgress, goingOn, type Progress } from "../plan/progress.ts";
 import { saversOf, shardsNeeded, shardSizes, type ShardSize } from "../plan/states.ts";
 import { addTo } from "../sums.ts";
 import type { Clock } from "./clock.ts";
@@ -55,6 +56,8 @@ export class SimulatedRun {
   /** Once all are prepared. */
   #course: Course | null = null;
   #handover: KeptStates | null = null;
+  /** Of the generation that states are kept of. */
+  #progress: Progress<number> | null = null;
   #checkpoint: Checkpoint | null = null;
   /** Of a checkpoint on its way; and what waits for its end. */
   #save: Save | null = null;
@@ -89,17 +92,17 @@ export class SimulatedRun {
   lose(worker: string): void {
     this.#handover?.lose(worker);
     const isNeeded = this.#needed.has(worker);
+    const isKept = isNeeded && this.#isKept(worker);
     if (isNeeded) {
       this.lost++;
+      if (isKept) this.#course?.giveUp();
       this.#endGeneration();
     }
     const { transfers, siteOf } = this.#parts;
     if (this.#save?.savers.has(worker) && transfers.isUploading(siteOf(worker))) this.#endSave();
     if (!isNeeded) return;
-    if (this.#isKept(worker)) {
-      this.#parts.ledger.giveUp();
-      this.#form();
-    } else this.#goBack();
+    if (isKept) this.#form();
+    else this.#goBack();
   }
 
   /** What it has under way, and what waits, is for nothing. */
@@ -113,15 +116,17 @@ export class SimulatedRun {
   /** Whether the others keep all that the run goes on from. */
   #isKept(lost: string): boolean {
     if (this.#course) {
-      if (!replicasAreAlike(this.#parts.config)) return false;
-      this.#handover = this.#handoverOf(this.#plan!);
-      this.#handover.lose(lost);
+      if (!outlivesLosses(this.#parts.config)) return false;
+      this.#handOver(this.#course);
+      this.#handover!.lose(lost);
     }
     return this.#handover?.isWhole ?? false;
   }
 
-  #handoverOf(plan: Plan): KeptStates {
-    return new KeptStates(this.#parts.config, plan);
+  /** All keep their states, as the course has brought them there. */
+  #handOver({ progress }: Course): void {
+    this.#handover = new KeptStates(this.#parts.config, this.#plan!);
+    this.#progress = progress ?? null;
   }
 
   /** To the latest checkpoint; one on its way is waited for first. */
@@ -166,11 +171,14 @@ export class SimulatedRun {
     const moves = this.#handover?.movesTo(plan) ?? null;
     if (this.#handover && !moves) return this.#goBack();
     this.#needed = new Set([...workersOf(plan), ...(this.#handover?.keepers ?? [])]);
+    const kept = moves && this.#progress;
+    const names = leadReplicas(plan).map(({ site }) => site);
+    const progress = kept && goingOn(kept, names, this.#handover!.sourceOf);
     this.#watch.turnTo("moving");
     this.#at(this.#preparedAt(plan, moves), () => {
       this.#handover = null;
       this.#needed = new Set(workersOf(plan));
-      this.#course = this.#courseOf(plan);
+      this.#course = this.#courseOf(plan, progress);
       this.#train();
     });
   }
@@ -188,7 +196,8 @@ export class SimulatedRun {
     });
   }
 
-  #courseOf(plan: Plan): Course {
+  /** `progress`: what its sites go on from, if not from a checkpoint. */
+  #courseOf(plan: Plan, progress: Progress<number> | null): Course {
     const { config, clock, ledger, transfers, siteSteps } = this.#parts;
     const sites = siteSteps.of(plan);
     const parts = {
@@ -207,7 +216,10 @@ export class SimulatedRun {
         sites.forEach(({ site }, i) => addTo(this.wideBytes, site, bytes[i]!)),
       interrupted: () => this.#wantsAnother,
     };
-    return config.strategy.kind === "sync" ? new SyncCourse(parts) : new RoundsCourse(parts, config.strategy);
+    const { strategy } = config;
+    if (strategy.kind === "sync") return new SyncCourse(parts);
+    const names = sites.map(({ site }) => site);
+    return new RoundsCourse(parts, strategy, progress ?? evenProgress(strategy, names, this.step));
   }
 
   /** To the next step after which something is due, or to where another plan is wanted. */
@@ -287,7 +299,7 @@ export class SimulatedRun {
 
   /** To another plan, from the states that workers keep. */
   #moveOn(): void {
-    this.#handover = this.#handoverOf(this.#plan!);
+    this.#handOver(this.#course!);
     this.#form();
   }
 

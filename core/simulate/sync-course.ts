@@ -48,6 +48,11 @@ export class SyncCourse implements Course {
     then();
   }
 
+  giveUp(): void {
+    this.end();
+    this.#parts.ledger.giveUp();
+  }
+
   end(): void {
     this.#ended = true;
     this.#watch.turnTo(null);

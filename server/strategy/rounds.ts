@@ -1,10 +1,13 @@
 // Strategy `rounds`: every site takes inner steps on its own, and fragments of the model are exchanged between sites
 // now and then (Streaming DiLoCo). Sites go their own way between exchanges; one that is much slower leaves steps out.
-// Not here: the calendar (core/plan/rounds.ts), what workers compute (web/worker/outer-loop.ts).
+// An exchange is committed as a step is: once all sites have its means, and all take the outer step then, or none.
+// Not here: the calendar (core/plan/rounds.ts), where sites go on after a loss (core/plan/progress.ts), what workers
+// compute (web/worker/outer-loop.ts).
 import type { RoundsConfig } from "../../core/model/config.ts";
 import { allowedSeconds, leavesOut } from "../../core/plan/pace.ts";
 import { leadReplicas, type Replica } from "../../core/plan/plan.ts";
-import { nextExchange, roundsMoment } from "../../core/plan/rounds.ts";
+import { ended, type Progress } from "../../core/plan/progress.ts";
+import { dutiesOf, nextExchange, type Duty } from "../../core/plan/rounds.ts";
 import { saversOf } from "../../core/plan/states.ts";
 import { AnchorCheck, type Deviation } from "./anchors.ts";
 import { innerStep } from "./inner-step.ts";
@@ -13,16 +16,27 @@ import type { CommittedStep, Strategy, StrategyParts } from "./strategy.ts";
 /** Share of the newest step in what a site's step is expected to take. */
 const NEWEST = 0.3;
 
+export type RoundsProgress = Progress<CommittedStep>;
+
 interface Site {
   readonly name: string;
   readonly index: number;
   readonly replicas: readonly Replica[];
   readonly workers: readonly string[];
-  /** Committed or left out; and the one it is working on. */
+  /** Of the lead replica. */
+  readonly leaders: readonly string[];
+  /** Committed or left out; the one it is working on; and the latest with whose duties it is done. */
   step: number;
   current: number;
-  /** Trained on since each fragment's last exchange. */
-  readonly tokens: number[];
+  passed: number;
+  /** See `Standing`. What has begun, or is to take effect, counts as soon as the site has the order. */
+  begun: number;
+  merged: number;
+  /** Trained on since each fragment's last exchange; and what the latest exchange weighs the site by. */
+  tokens: readonly number[];
+  weighed: readonly number[];
+  /** Workers that have not yet said that they have what their lead replica merged. */
+  following: readonly string[];
   /** What a step takes; 0 before the first. */
   stepSeconds: number;
   /** Step of the latest exchange, the steps done since and the seconds they took. */
@@ -33,8 +47,8 @@ interface Site {
 
 export interface RoundsParts extends StrategyParts {
   readonly strategy: RoundsConfig;
-  /** Tokens by site and fragment since the last exchange, of the checkpoint that the generation starts from. */
-  readonly tokens: Readonly<Record<string, readonly number[]>>;
+  /** Where the plan's sites go on. */
+  readonly progress: RoundsProgress;
   /** These replicas do not do that many of their steps. */
   readonly onLeftOut: (steps: number, replicas: readonly Replica[]) => void;
   /** A site held other values than the rest, and was given theirs. */
@@ -46,31 +60,45 @@ export class RoundsStrategy implements Strategy {
   readonly #parts: RoundsParts;
   readonly #sites: readonly Site[];
   readonly #anchors: AnchorCheck;
-  /** What sites did of steps that not all have passed. */
-  readonly #passed = new Map<number, (CommittedStep | null)[]>();
+  /** Workers of sites that held other values than the rest, until they have renewed theirs. */
+  readonly #repaired = new Set<string>();
+  /** All sites have passed it, and it was reported. */
+  #step: number;
+  /** What sites did of later steps. */
+  readonly #done: Map<number, ReadonlyMap<string, CommittedStep>>;
+  /** Exchanges up to the one that began at this step are concluded. */
+  #concluded: number;
+  /** Those that not all sites have come to: the answers of those that have. */
+  readonly #begun = new Map<number, Promise<unknown>[]>();
   #until = 0;
 
   constructor(parts: RoundsParts) {
-    const { plan, strategy } = parts;
+    const { plan, strategy, progress } = parts;
     this.#parts = parts;
     this.savers = saversOf(parts.config, plan);
-    this.#sites = leadReplicas(plan).map(({ site: name }, index) => {
+    this.#step = progress.step;
+    this.#done = new Map(progress.done);
+    this.#sites = leadReplicas(plan).map(({ site: name, stages }, index) => {
       const replicas = plan.replicas.filter(({ site }) => site === name);
-      const none = Array.from({ length: strategy.fragments }, () => 0);
+      const own = progress.sites.get(name)!;
       return {
         name,
         index,
         replicas,
         workers: replicas.flatMap(({ stages }) => stages.map(({ worker }) => worker)),
-        step: 0,
-        current: 0,
-        tokens: [...(parts.tokens[name] ?? none)],
+        leaders: stages.map(({ worker }) => worker),
+        ...own,
+        current: own.step,
+        passed: progress.step,
+        weighed: Array.from({ length: strategy.fragments }, () => 0),
+        following: [],
         stepSeconds: 0,
         intervalStart: 0,
         intervalDone: 0,
         intervalSeconds: 0,
       };
     });
+    this.#concluded = Math.max(...this.#sites.map(({ begun }) => begun));
     this.#anchors = new AnchorCheck(this.#sites.length);
   }
 
@@ -79,32 +107,48 @@ export class RoundsStrategy implements Strategy {
     return Object.fromEntries(this.#sites.map(({ name, tokens }) => [name, [...tokens]]));
   }
 
-  async advance(from: number, until: number, interrupted: () => boolean): Promise<void> {
+  /** How far sites have come, once nothing goes on any more. */
+  get progress(): RoundsProgress {
+    const sites = this.#sites.map((site) => [site.name, ended(site, this.#concluded)] as const);
+    return { step: this.#step, sites: new Map(sites), done: this.#done };
+  }
+
+  /** Workers that may hold the values from before a merge or a repair, or those from after it, or some of each. */
+  get unsure(): readonly string[] {
+    const inMerges = this.#sites.filter(({ merged }) => merged <= this.#concluded);
+    return [...inMerges.flatMap(({ following }) => following), ...this.#repaired];
+  }
+
+  get isEven(): boolean {
+    return this.#sites.every((site) => site.step === this.#step && this.#dutiesOf(site).length === 0);
+  }
+
+  async advance(_from: number, until: number, interrupted: () => boolean): Promise<void> {
     this.#until = until;
-    for (const site of this.#sites) {
-      Object.assign(site, { step: from, current: from });
-      beginInterval(site);
-    }
+    this.#sites.forEach(beginInterval);
+    const ways = this.#sites.map((site) => this.#advance(site, interrupted));
     try {
-      await Promise.all(this.#sites.map((site) => this.#advance(site, interrupted)));
+      await Promise.all(ways);
     } catch (error) {
       // Whatever ended one site's way ends the others'.
       this.#parts.cohort.fail(error as Error);
+      await Promise.allSettled(ways);
       throw error;
     }
   }
 
   async #advance(site: Site, interrupted: () => boolean): Promise<void> {
+    await this.#doDuties(site);
     while (site.step < this.#until) {
       // All stop where the farthest is.
       if (interrupted()) this.#until = Math.max(...this.#sites.map(({ current }) => current));
       if (site.step >= this.#until) return;
       if (this.#leavesOut(site)) await this.#leaveOut(site);
-      else await this.#step(site);
+      else await this.#train(site);
     }
   }
 
-  async #step(site: Site): Promise<void> {
+  async #train(site: Site): Promise<void> {
     const { config, cohort } = this.#parts;
     const began = performance.now();
     site.current = site.step + 1;
@@ -113,7 +157,7 @@ export class RoundsStrategy implements Strategy {
     site.stepSeconds += (site.stepSeconds === 0 ? 1 : NEWEST) * (seconds - site.stepSeconds);
     site.intervalDone++;
     site.intervalSeconds += seconds;
-    site.tokens.forEach((tokens, fragment) => (site.tokens[fragment] = tokens + done.tokens));
+    site.tokens = site.tokens.map((tokens) => tokens + done.tokens);
     await this.#pass(site, done);
   }
 
@@ -145,15 +189,22 @@ export class RoundsStrategy implements Strategy {
   /** The site has done its next step, or left it out. */
   async #pass(site: Site, done: CommittedStep | null): Promise<void> {
     site.step = site.current;
-    const passed = this.#passed.get(site.step) ?? [];
-    this.#passed.set(site.step, [...passed, done]);
-    if (passed.length + 1 === this.#sites.length) this.#report(site.step);
-    await this.#exchange(site);
+    if (done) this.#done.set(site.step, new Map(this.#done.get(site.step)).set(site.name, done));
+    await this.#doDuties(site);
+  }
+
+  async #doDuties(site: Site): Promise<void> {
+    for (const duty of this.#dutiesOf(site)) {
+      if (duty.kind === "exchange") this.#begin(site, duty);
+      else await this.#merge(site, duty);
+    }
+    site.passed = Math.max(site.passed, site.step);
+    while (this.#sites.every(({ passed }) => passed > this.#step)) this.#report(++this.#step);
   }
 
   #report(step: number): void {
-    const done = this.#passed.get(step)!.filter((one) => one !== null);
-    this.#passed.delete(step);
+    const done = [...this.#done.get(step)!.values()];
+    this.#done.delete(step);
     const tokens = done.reduce((sum, one) => sum + one.tokens, 0);
     const mean = (of: (one: CommittedStep) => number) =>
       done.reduce((sum, one) => sum + of(one) * one.tokens, 0) / tokens;
@@ -165,40 +216,71 @@ export class RoundsStrategy implements Strategy {
     });
   }
 
-  /** What the calendar has for the step that the site has just passed. */
-  async #exchange(site: Site): Promise<void> {
-    const { cohort, strategy, config } = this.#parts;
-    const { step } = site;
-    const { merges, exchanges, atOnce, last } = roundsMoment(strategy, step, config.steps);
+  #begin(site: Site, { at, fragments, last }: Duty): void {
+    const { cohort } = this.#parts;
     const { generation } = cohort;
-    if (merges.length > 0) await this.#merge(site, merges, false);
-    if (exchanges.length === 0) return;
-    const weighed = exchanges.map((fragment) => ({ fragment, tokens: site.tokens[fragment]! }));
-    cohort.tell({ type: "exchange", generation, step, exchanges: weighed, last }, site.workers);
-    for (const fragment of exchanges) site.tokens[fragment] = 0;
+    const exchanges = fragments.map((fragment) => ({ fragment, tokens: site.tokens[fragment]! }));
+    const order = { type: "exchange" as const, generation, step: at, exchanges, last };
+    const exchanged = cohort.ask(order, "exchanged", site.leaders);
+    site.begun = at;
+    site.weighed = site.tokens.map((tokens, fragment) => (fragments.includes(fragment) ? tokens : 0));
+    site.tokens = site.tokens.map((tokens, fragment) => tokens - site.weighed[fragment]!);
     beginInterval(site);
-    if (atOnce) await this.#merge(site, exchanges, last);
+    const begun = [...(this.#begun.get(at) ?? []), exchanged];
+    this.#begun.set(at, begun);
+    // What ends the generation is met by what is asked next.
+    exchanged.catch(() => {});
+    if (begun.length < this.#sites.length) return;
+    this.#begun.delete(at);
+    Promise.all(begun).then(
+      () => this.#conclude(at),
+      () => {},
+    );
   }
 
-  async #merge(site: Site, fragments: readonly number[], last: boolean): Promise<void> {
-    const { cohort, onDeviation } = this.#parts;
-    const { step, workers } = site;
+  /** All sites have the means. */
+  #conclude(at: number): void {
+    const { cohort } = this.#parts;
+    if (cohort.isOver) return;
+    this.#concluded = at;
+    const leaders = this.#sites.flatMap(({ leaders }) => leaders);
+    cohort.tell({ type: "conclude", generation: cohort.generation, step: at }, leaders);
+  }
+
+  async #merge(site: Site, { at: step, fragments, last }: Duty): Promise<void> {
+    const { cohort } = this.#parts;
     const { generation } = cohort;
     const order = { type: "merge" as const, generation, step, fragments: [...fragments], last };
-    const answers = await cohort.ask(order, "merged", workers);
+    site.merged = step;
+    site.following = site.workers.filter((worker) => !site.leaders.includes(worker));
+    const answers = await cohort.ask(order, "merged", site.workers);
+    site.following = [];
     // All at once: only the last site of a step to report finds who deviates.
     const deviations = [...answers].flatMap(([worker, { anchors }]) =>
       this.#anchors.report(site.index, step, worker, anchors),
     );
-    for (const deviation of deviations) {
-      const { part, from, to } = deviation;
-      onDeviation(step, deviation);
-      // Until it is done this site begins no exchange, so that no anchor moves meanwhile.
-      await cohort.ask({ type: "repair", generation, step, part, from, to }, "repaired", [from, to]);
-      const wrong = this.#sites.find(({ workers }) => workers.includes(to))!;
-      // Not waited for: that site may be waiting for this one. All its workers have it between the same two orders.
-      cohort.tell({ type: "renew", generation, step, part }, wrong.workers);
-    }
+    for (const deviation of deviations) await this.#repair(step, deviation);
+  }
+
+  async #repair(step: number, deviation: Deviation): Promise<void> {
+    const { cohort, onDeviation } = this.#parts;
+    const { generation } = cohort;
+    const { part, from, to } = deviation;
+    onDeviation(step, deviation);
+    const wrong = this.#sites.find(({ workers }) => workers.includes(to))!;
+    for (const worker of wrong.workers) this.#repaired.add(worker);
+    // Until it is done this site begins no exchange, so that no anchor moves meanwhile.
+    await cohort.ask({ type: "repair", generation, step, part, from, to }, "repaired", [from, to]);
+    // Not waited for: that site may be waiting for this one. All its workers have it between the same two orders.
+    cohort.ask({ type: "renew", generation, step, part }, "renewed", wrong.workers).then(
+      () => wrong.workers.forEach((worker) => this.#repaired.delete(worker)),
+      // What ends the generation is met by what is asked next.
+      () => {},
+    );
+  }
+
+  #dutiesOf(site: Site): Duty[] {
+    return dutiesOf(this.#parts.strategy, site, this.#parts.config.steps);
   }
 
   #nextExchange(step: number): number {

@@ -1,6 +1,7 @@
 // What a strategy is to a run: a way to take a generation's workers from one step to another.
 import type { RunConfig } from "../../core/model/config.ts";
 import type { Plan, Replica } from "../../core/plan/plan.ts";
+import type { Progress } from "../../core/plan/progress.ts";
 import type { Cohort } from "../cohort.ts";
 
 /** A step that all sites have committed, or left out. */
@@ -25,6 +26,12 @@ export interface Strategy {
   readonly savers: readonly string[];
   /** By site and fragment, since the last exchange, where a checkpoint has to remember it. */
   readonly tokens?: Record<string, number[]>;
+  /** Whether all sites have done the same. If not, `advance` sees to it, interrupted or not. */
+  readonly isEven: boolean;
+  /** How far each site has come, where sites go their own way. */
+  readonly progress?: Progress<CommittedStep>;
+  /** Workers of which nobody knows what they hold, once the generation was ended by a failure. */
+  readonly unsure?: readonly string[];
   /** Takes every site from step `from` to `until`, or to an earlier one once `interrupted` says so. */
   advance(from: number, until: number, interrupted: () => boolean): Promise<void>;
 }

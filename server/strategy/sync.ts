@@ -6,6 +6,7 @@ import type { Strategy, StrategyParts } from "./strategy.ts";
 export function syncStrategy({ config, plan, cohort, onStep }: StrategyParts): Strategy {
   return {
     savers: saversOf(config, plan),
+    isEven: true,
     async advance(from, until, interrupted) {
       for (let step = from + 1; step <= until && !interrupted(); step++) {
         onStep(await innerStep(config, plan.replicas, cohort, step));

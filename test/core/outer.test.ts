@@ -48,7 +48,7 @@ class Sites {
   async exchange(pseudo: Float32Array[], tokens = pseudo.map(() => 1), last = false): Promise<void> {
     const { transport } = memoryNetwork(this.plan);
     for (const [worker, { anchor }] of this.outer) this.#began.set(worker, anchor.slice());
-    await Promise.all(
+    const outerSteps = await Promise.all(
       this.holdings.flatMap((holdings, s) =>
         holdings.map(({ worker, segment }) => {
           const outer = this.outer.get(worker)!;
@@ -58,6 +58,7 @@ class Sites {
         }),
       ),
     );
+    for (const take of outerSteps) take();
   }
 
   /** Each site's values after an exchange that it came to with `pseudo` has taken effect, [space.size]. */

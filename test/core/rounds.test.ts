@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { RoundsConfig } from "../../core/model/config.ts";
 import { ownedSegment, parameterSpace, stageRange } from "../../core/model/parameters.ts";
-import { fragmentSegments, nextExchange, roundsMoment } from "../../core/plan/rounds.ts";
+import { evenStanding } from "../../core/plan/progress.ts";
+import { dutiesOf, exchangeAt, fragmentSegments, nextExchange, type Duty } from "../../core/plan/rounds.ts";
 import { roundsStrategy, tinyConfig } from "../fixtures/configs.ts";
 
 const strategies = fc
@@ -15,48 +16,73 @@ const strategies = fc
   .filter(({ success }) => success)
   .map(({ data }) => data!);
 
-/** Each step's moment, from 1 to `steps`. */
-const moments = (strategy: RoundsConfig, steps: number) =>
-  Array.from({ length: steps }, (_, i) => ({ step: i + 1, ...roundsMoment(strategy, i + 1, steps) }));
+/** What a site does after each step, from 1 to `steps`, if all that it begins comes to an end. */
+function duties(strategy: RoundsConfig, steps: number): { step: number; duties: Duty[] }[] {
+  const standing = { step: 0, begun: 0, merged: 0 };
+  return Array.from({ length: steps }, (_, i) => {
+    standing.step = i + 1;
+    const due = dutiesOf(strategy, standing, steps);
+    for (const { kind, at } of due) standing[kind === "exchange" ? "begun" : "merged"] = at;
+    return { step: i + 1, duties: due };
+  });
+}
 
 describe("the calendar of rounds", () => {
   test("each fragment is exchanged once in `inner` steps, and each exchange takes effect `overlap` steps later", () => {
     fc.assert(
       fc.property(strategies, fc.integer({ min: 1, max: 150 }), (strategy, steps) => {
-        const all = moments(strategy, steps);
-        const before = all.slice(0, -1);
+        const all = duties(strategy, steps).flatMap(({ step, duties }) =>
+          duties.map((duty) => ({ step, ...duty })),
+        );
+        const before = all.filter(({ last }) => !last);
         for (let fragment = 0; fragment < strategy.fragments; fragment++) {
-          const begun = before
-            .filter(({ exchanges }) => exchanges.includes(fragment))
-            .map(({ step }) => step);
+          const stepsOf = (kind: Duty["kind"]) =>
+            before
+              .filter((duty) => duty.kind === kind && duty.fragments.includes(fragment))
+              .map(({ step }) => step);
+          const begun = stepsOf("exchange");
           begun.slice(1).forEach((step, i) => expect(step - begun[i]!).toBe(strategy.inner));
           expect(begun.length).toBeGreaterThanOrEqual(Math.floor((steps - 1) / strategy.inner));
-          const merged = all.flatMap(({ step, merges }) =>
-            merges.filter((f) => f === fragment).map(() => step),
-          );
-          // Without overlap an exchange takes effect at once, after it has begun: `atOnce`.
-          const later = strategy.overlap === 0 ? [] : begun;
-          expect(merged).toEqual(later.map((step) => Math.min(steps, step + strategy.overlap)));
+          expect(stepsOf("merge")).toEqual(begun.map((step) => Math.min(steps, step + strategy.overlap)));
         }
-        for (const { atOnce } of before) expect(atOnce).toBe(strategy.overlap === 0);
-        expect(all.at(-1)).toMatchObject({
-          atOnce: true,
-          last: true,
-          exchanges: [...Array(strategy.fragments).keys()],
-        });
+        const everything = { step: steps, at: steps, fragments: [...Array(strategy.fragments).keys()] };
+        expect(all.slice(-2)).toEqual([
+          { kind: "exchange", last: true, ...everything },
+          { kind: "merge", last: true, ...everything },
+        ]);
       }),
     );
   });
 
-  test("no fragment begins while it, or another, is under way", () => {
+  test("no exchange begins while another is under way", () => {
     fc.assert(
       fc.property(strategies, (strategy) => {
-        fc.pre(strategy.overlap > 0);
         let underWay = 0;
-        for (const { merges, exchanges } of moments(strategy, 1000).slice(0, -1)) {
-          underWay += exchanges.length - merges.length;
-          expect(underWay).toBeLessThanOrEqual(1);
+        for (const { kind } of duties(strategy, 1000).flatMap(({ duties }) => duties)) {
+          underWay += kind === "exchange" ? 1 : -1;
+          expect(underWay === 0 || underWay === 1).toBe(true);
         }
+      }),
+    );
+  });
+
+  test("a site whose exchange came to nothing begins it again at once, before anything else", () => {
+    fc.assert(
+      fc.property(strategies, fc.nat(100), fc.integer({ min: 1, max: 100 }), (strategy, done, more) => {
+        const steps = done + more;
+        const { step, ...usual } = evenStanding(strategy, done);
+        const [first] = dutiesOf(strategy, { step, ...usual }, steps);
+        expect(first).toBeUndefined();
+        let at = step;
+        while (at > 0 && exchangeAt(strategy, at, steps).fragments.length === 0) at--;
+        fc.pre(at > 0);
+        const again = dutiesOf(strategy, { step, begun: at - 1, merged: at - 1 }, steps);
+        const exchange = exchangeAt(strategy, at, steps);
+        const isDue = at + strategy.overlap <= step;
+        expect(again).toEqual([
+          { kind: "exchange", ...exchange },
+          ...(isDue ? [{ kind: "merge", ...exchange }] : []),
+        ]);
       }),
     );
   });

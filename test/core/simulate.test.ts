@@ -6,7 +6,7 @@ import { parameterSpace } from "../../core/model/parameters.ts";
 import { Cluster } from "../../core/plan/cluster.ts";
 import { loadOf } from "../../core/plan/cost.ts";
 import { PlanImpossible } from "../../core/plan/plan-impossible.ts";
-import { roundsMoment } from "../../core/plan/rounds.ts";
+import { exchangeAt } from "../../core/plan/rounds.ts";
 import { exchangeBytes } from "../../core/plan/traffic.ts";
 import { boundsOf, describeSimulation } from "../../core/simulate/describe.ts";
 import { hoursSvg, hoursText } from "../../core/simulate/draw-hours.ts";
@@ -101,7 +101,7 @@ describe("where nobody leaves and lines are constant", () => {
             ? steps * bytesOf(exchanged[0]!)
             : sum(
                 Array.from({ length: steps }, (_, i) =>
-                  sum(roundsMoment(strategy, i + 1, NEVER).exchanges.map((f) => bytesOf(exchanged[f]!))),
+                  sum(exchangeAt(strategy, i + 1, NEVER).fragments.map((f) => bytesOf(exchanged[f]!))),
                 ),
               );
         if (sites === 0) return;
@@ -165,9 +165,12 @@ describe("whatever happens", () => {
         expect(simulate(cluster, config, options)).toEqual(result);
         expect(sum(Object.values(result.time))).toBeCloseTo(1, 9);
         for (const share of Object.values(result.time)) expect(share).toBeGreaterThanOrEqual(0);
-        const ofSteps = result.steps * config.batch * config.model.context;
-        if (result.stepsLeftOut === 0) expect(result.tokens).toBe(ofSteps);
-        else expect(result.tokens).toBeLessThanOrEqual(ofSteps);
+        const ofStep = config.batch * config.model.context;
+        const ofSteps = result.steps * ofStep;
+        // A loss may find sites at different steps of a round: some have done a step by one plan, the rest by another.
+        const uneven = strategy.kind === "rounds" ? result.lost * strategy.inner * ofStep : 0;
+        expect(result.tokens).toBeLessThanOrEqual(ofSteps + uneven);
+        if (result.stepsLeftOut === 0) expect(result.tokens).toBeGreaterThanOrEqual(ofSteps - uneven);
         expect(sum(result.hours.map(({ tokens }) => tokens))).toBe(result.tokens);
         expect(sum(result.hours.map(({ seconds }) => seconds))).toBeCloseTo(result.seconds, 6);
         expect(result.lost).toBeLessThanOrEqual(result.departures);
@@ -261,13 +264,31 @@ describe("where one that is always there holds the whole model", () => {
     expect(redone).toBeGreaterThan(0);
   });
 
-  test("in strategy rounds, and with error feedback, a loss sends all back to the beginning", () => {
-    for (const strategy of [roundsStrategy(), { kind: "sync" as const, gradients: "int4" as const }]) {
-      const result = unsaved(inTwo(PASSING), endless({ stages: 1, strategy }), 1);
-      expect(result.lost).toBeGreaterThan(0);
-      expect(result.checkpoints).toBe(0);
-      expect(result.stepsRedone).toBeGreaterThan(0);
-    }
+  test("in strategy rounds it goes on from what it holds itself, whoever leaves", () => {
+    let lost = 0;
+    const inTwoSites = fc.record({ sites: others.map(inTwo), seed: fc.integer({ min: 0, max: 999 }) });
+    const strategies = fc.constantFrom(
+      roundsStrategy(),
+      roundsStrategy({ inner: 8, overlap: 2 }),
+      roundsStrategy({ inner: 20, fragments: 1, bits: 2, merge: 0 }),
+    );
+    fc.assert(
+      fc.property(inTwoSites, strategies, ({ sites, seed }, strategy) => {
+        const result = unsaved(sites, endless({ stages: 1, strategy }), seed);
+        expect(result).toMatchObject({ checkpoints: 0, stepsRedone: 0, serverBytes: {} });
+        lost += result.lost;
+      }),
+      { numRuns: 12, seed: 1 },
+    );
+    expect(lost).toBeGreaterThan(0);
+  });
+
+  test("with error feedback in every step, a loss sends all back to the beginning", () => {
+    const strategy = { kind: "sync", gradients: "int4" } as const;
+    const result = unsaved(inTwo(PASSING), endless({ stages: 1, strategy }), 1);
+    expect(result.lost).toBeGreaterThan(0);
+    expect(result.checkpoints).toBe(0);
+    expect(result.stepsRedone).toBeGreaterThan(0);
   });
 
   test("newcomers take their state from it, over the sites' lines only where it is in another site", () => {
@@ -287,7 +308,11 @@ describe("where one that is always there holds the whole model", () => {
 });
 
 describe("what is lost", () => {
-  const site = (workers: readonly object[], mbit = 1) => ({ name: "a", workers, wide: { mbit, ms: 1 } });
+  const site = (workers: readonly object[], mbit = 1, name = "a") => ({
+    name,
+    workers,
+    wide: { mbit, ms: 1 },
+  });
   const hoursOf = (sites: readonly object[], config: RunConfig, hours = 48, seed = 3): Simulation =>
     simulate(Cluster.parse({ sites }), config, { hours, seed });
 
@@ -308,10 +333,9 @@ describe("what is lost", () => {
   test("time goes into states where lines are slow", () => {
     const kind = { count: 4, gflops: SLOW, stays: 0.5, away: 0.1 };
     const config = endless({ checkpointEvery: 1, strategy: roundsStrategy() });
-    const [fast, slow] = [100, 0.005].map((mbit) => hoursOf([site([kind], mbit)], config)) as [
-      Simulation,
-      Simulation,
-    ];
+    const [fast, slow] = [100, 0.005].map((mbit) =>
+      hoursOf([site([kind], mbit), site([kind], mbit, "b")], config),
+    ) as [Simulation, Simulation];
     const states = ({ time }: Simulation) => time.moving + time.saving;
     expect(states(fast)).toBeLessThan(0.01);
     expect(states(slow)).toBeGreaterThan(0.5);

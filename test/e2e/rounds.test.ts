@@ -1,10 +1,10 @@
 // Strategy `rounds` over real links: sites that exchange seldom, and one that goes.
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { parameterSpace } from "../../core/model/parameters.ts";
 import { roundsStrategy, tinyConfig } from "../fixtures/configs.ts";
 import { sharedCluster } from "./cluster.ts";
 import { eventsOf } from "./command.ts";
-import { runLosingSite } from "./losing-a-site.ts";
+import { runLosing } from "./losing-a-site.ts";
 
 const cluster = sharedCluster();
 const strategy = roundsStrategy({ inner: 8, fragments: 2, overlap: 1, bits: 4 });
@@ -32,11 +32,29 @@ test("a pipeline and a single worker, tied embeddings: the loss falls, and littl
   expect(done.overlapped).toBeGreaterThanOrEqual(0);
 });
 
-test("a site that is killed between two exchanges: the other goes on from the checkpoint, alone", async () => {
-  const events = await runLosingSite(tinyConfig({ steps: 24, checkpointEvery: 5, strategy }), 11);
-  expect(eventsOf(events, "failed")).toEqual([]);
-  const [recovered] = eventsOf(events, "recovered");
-  const checkpoints = eventsOf(events.slice(0, events.indexOf(recovered!)), "checkpoint");
-  expect(recovered).toMatchObject({ step: checkpoints.at(-1)!.step, generation: 2 });
-  expect(eventsOf(events, "done")[0]).toMatchObject({ steps: 24, workersLost: 1 });
+describe("a worker is killed between two exchanges: the others go on from what they hold", () => {
+  test.each([
+    {
+      name: "a site's only one",
+      leaving: "b-1",
+      words: /what site b has trained since its latest exchanges is lost/,
+    },
+    { name: "one that follows its site's lead replica", leaving: "a-2", words: /^worker a-2 [^;]*$/ },
+    { name: "one that leads its site", leaving: "a-1", words: /left unsaid of site a's changes is lost/ },
+  ])("$name", async ({ leaving, words }) => {
+    const config = tinyConfig({ steps: 24, stages: 1, strategy });
+    const events = await runLosing(config, { workers: ["a-1", "a-2", "b-1"], leaving, at: 11 });
+    expect(eventsOf(events, "failed")).toEqual([]);
+    expect(eventsOf(events, "recovered")).toMatchObject([
+      { generation: 2, reason: expect.stringMatching(words) },
+    ]);
+    // Sites agree on what they exchange afterwards, and no step is done again but the one under way.
+    expect(eventsOf(events, "repaired")).toEqual([]);
+    expect(eventsOf(events, "step").map(({ step }) => step)).toEqual(
+      Array.from({ length: 24 }, (_, i) => i + 1),
+    );
+    const [done] = eventsOf(events, "done");
+    expect(done).toMatchObject({ steps: 24, workersLost: 1 });
+    expect(done!.stepsRetried).toBeLessThanOrEqual(1);
+  });
 });

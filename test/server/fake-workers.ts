@@ -76,10 +76,13 @@ function usualAnswer(order: Order): Answer | null {
       return { type: "merged", generation, step: order.step, anchors: { embed: 1 } };
     case "repair":
       return { type: "repaired", generation, step: order.step };
-    case "commit":
-    case "discard":
     case "exchange":
+      return { type: "exchanged", generation, step: order.step };
     case "renew":
+      return { type: "renewed", generation, step: order.step };
+    case "commit":
+    case "conclude":
+    case "discard":
       return null;
   }
 }

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { RoundsConfig } from "../../core/model/config.ts";
 import { makePlan } from "../../core/plan/partition.ts";
+import { evenProgress } from "../../core/plan/progress.ts";
 import { Clock } from "../../core/simulate/clock.ts";
 import { Ledger } from "../../core/simulate/ledger.ts";
 import { Lines } from "../../core/simulate/lines.ts";
@@ -78,7 +79,11 @@ function course(
     plan,
     cohort,
     strategy,
-    tokens: {},
+    progress: evenProgress(
+      strategy,
+      names.map((name) => name.split("-")[0]!),
+      0,
+    ),
     onStep: (step) => seen.push(step),
     onLeftOut: (left) => leftOut.push(left),
     onDeviation: (_step, deviation) => deviations.push(deviation),
@@ -119,7 +124,7 @@ test("sites commit on their own; exchanges begin and take effect when they are d
         last: true,
       },
     ]);
-    expect(stepsOf(orders(worker, "merge"))).toEqual([6, 10, 14, 18, 22, 24]);
+    expect(stepsOf(orders(worker, "merge"))).toEqual([4, 8, 12, 16, 20, 24]);
   }
   expect(seen.map(({ step, tokens }) => [step, tokens])).toEqual(
     Array.from({ length: 24 }, (_, i) => [i + 1, 128]),
@@ -303,6 +308,7 @@ test("a simulated course commits, and leaves out, the same", async () => {
           interrupted: () => false,
         },
         strategy,
+        evenProgress(strategy, Object.keys(seconds), 0),
       );
       let arrived = false;
       simulated.advance(0, 24, () => (arrived = true));

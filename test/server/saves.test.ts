@@ -7,7 +7,7 @@ import type { RunEvent } from "../../core/protocol/events.ts";
 import type { Checkpoint } from "../../server/checkpoints.ts";
 import { Cohort, WorkerGone } from "../../server/cohort.ts";
 import { Saves } from "../../server/saves.ts";
-import { roundsStrategy, tinyConfig } from "../fixtures/configs.ts";
+import { tinyConfig } from "../fixtures/configs.ts";
 import { addWorkers, events, makeRun, of, orders, paused, reset, saved, workers } from "./fake-run.ts";
 import { fakeWorker } from "./fake-workers.ts";
 
@@ -248,17 +248,15 @@ describe("a run", () => {
     expect(of("done")[0]).toMatchObject({ steps: 5, checkpoint: "run-1-step-5", workersLost: 1 });
   });
 
-  const rounds = roundsStrategy({ inner: 4, fragments: 1, overlap: 0 });
-
   test("one who uploads is lost: the others drop theirs, and the run goes back to the checkpoint before", async () => {
     const { run, uploads, finish, lose } = uploading(
-      { steps: 8, checkpointEvery: 2, strategy: rounds },
-      ["a-1", "b-1"],
+      { steps: 8, checkpointEvery: 2, stages: 2 },
+      ["a-1", "a-2"],
       {
-        3: () => ["a-1", "b-1"].forEach(finish),
+        3: () => ["a-1", "a-2"].forEach(finish),
         5: () => {
           finish("a-1");
-          lose("b-1");
+          lose("a-2");
         },
       },
     );
@@ -267,7 +265,7 @@ describe("a run", () => {
     while (!(await Promise.race([finished, turns().then(() => false)]))) {
       if (of("recovered").length > 0 && uploads.has("a-1")) finish("a-1");
     }
-    expect(of("unsaved")).toEqual([{ event: "unsaved", step: 4, reason: "worker b-1 closed its page" }]);
+    expect(of("unsaved")).toEqual([{ event: "unsaved", step: 4, reason: "worker a-2 closed its page" }]);
     expect(of("recovered")).toMatchObject([{ step: 2 }]);
     expect(saved.map(({ step, shards }) => [step, shards.length])).toEqual([
       [2, 2],
@@ -279,16 +277,12 @@ describe("a run", () => {
   });
 
   test("has to go back while one is on its way: it waits for that, and goes back no further", async () => {
-    const { run, finish, lose } = uploading(
-      { steps: 8, checkpointEvery: 3, strategy: rounds },
-      ["a-1", "b-1"],
-      {
-        5: () => {
-          finish("b-1");
-          lose("b-1");
-        },
+    const { run, finish, lose } = uploading({ steps: 8, checkpointEvery: 3, stages: 2 }, ["a-1", "a-2"], {
+      5: () => {
+        finish("a-2");
+        lose("a-2");
       },
-    );
+    });
     const driving = run.drive();
     await whenQuiet();
     expect(of("recovered")).toEqual([]);

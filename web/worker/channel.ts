@@ -11,7 +11,7 @@ import {
 import { decode, encode, type Codec } from "../../core/reduce/codec.ts";
 import { piecesOf } from "../../core/reduce/pieces.ts";
 import type { SegmentTransport } from "../../core/reduce/transport.ts";
-import { Mailbox } from "./mailbox.ts";
+import { GenerationEnded, Mailbox } from "./mailbox.ts";
 
 type Post = (to: string, frame: ArrayBuffer) => void;
 
@@ -23,6 +23,8 @@ export interface Place {
 
 export class Channel {
   readonly #mailbox = new Mailbox();
+  readonly #ended: Promise<never>;
+  #end!: (reason: GenerationEnded) => void;
   readonly #run: number;
   readonly #generation: number;
   readonly #post: Post;
@@ -31,6 +33,9 @@ export class Channel {
     this.#run = run;
     this.#generation = generation;
     this.#post = post;
+    this.#ended = new Promise((_, reject) => (this.#end = reject));
+    // Who waits for nothing misses nothing.
+    this.#ended.catch(() => {});
   }
 
   /** Takes a frame from a link; one of another run or generation is dropped. @throws FrameError when damaged */
@@ -135,8 +140,14 @@ export class Channel {
     this.#mailbox.lose(from, new Error(`the link to worker ${from} broke: ${reason}`));
   }
 
+  /** Waits for what comes otherwise. @throws GenerationEnded when that is first */
+  within<T>(wait: Promise<T>): Promise<T> {
+    return Promise.race([wait, this.#ended]);
+  }
+
   close(reason: string): void {
     this.#mailbox.close(reason);
+    this.#end(new GenerationEnded(reason));
   }
 
   #receive(from: string, kind: FrameKind, { step, microbatch = 0, segment = 0 }: Place) {

@@ -25,7 +25,7 @@ export interface LoadedTrainer {
   readonly trainer: Trainer;
   /** A shard of all that the stage goes on from. */
   readonly draft: () => Promise<ShardDraft>;
-  /** The same, kept in memory, when no exchange is under way any more: then the stage may go. */
+  /** The same, kept in memory, once no exchange can be concluded any more: then the stage may go. */
   readonly hold: () => Promise<HeldState>;
 }
 
@@ -49,7 +49,8 @@ export async function loadTrainer({ spec, blobs, held, ...parts }: LoadParts): P
     draft: () =>
       draftShard(stored, model, async (copy) => (outerLoop ? outerLoop.whenSettled(copy) : copy())),
     hold: async () => {
-      await outerLoop?.settle();
+      // An exchange that is not concluded has left no trace.
+      await outerLoop?.settle().catch(() => {});
       return HeldState.of(stored, { run, generation });
     },
   };

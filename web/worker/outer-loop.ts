@@ -1,4 +1,5 @@
-// Strategy `rounds` on one worker: begins exchanges of a fragment beside the training, and lets them take effect.
+// Strategy `rounds` on one worker: begins exchanges of a fragment beside the training, takes the outer step when the
+// coordinator says that all sites can, and lets exchanges take effect.
 // The stages of a site's lead replica exchange with other sites; those of its other replicas are told the result.
 // Not here: the outer step itself (core/reduce/outer.ts), when and for whom (server/strategy/rounds.ts).
 import type { RoundsConfig } from "../../core/model/config.ts";
@@ -37,16 +38,23 @@ export interface OuterLoopParts {
   readonly outer: OuterState | null;
 }
 
+/** Begun and not yet taken effect. */
+interface UnderWay {
+  /** The outer step of each segment, once the means have come. */
+  outerSteps: readonly (() => void)[];
+  /** Settles when they are taken, or cannot be any more. */
+  readonly concluded: Promise<void>;
+  readonly conclude: () => void;
+}
+
 export class OuterLoop {
   readonly #parts: OuterLoopParts;
   readonly #sites: WideSites;
   /** What the lead replica of this worker's site holds, and its other replicas. */
   readonly #lead: readonly Holding[];
   readonly #followers: readonly Holding[];
-  /** Exchanges that have begun and not yet taken effect, by fragment. */
-  readonly #underWay = new Map<number, Promise<unknown>>();
-  /** The outer state has been copied for who asked for it last. */
-  #copied: Promise<void> = Promise.resolve();
+  /** Exchanges by the step after which they began. */
+  readonly #underWay = new Map<number, UnderWay>();
 
   constructor(parts: OuterLoopParts) {
     const { self, assignment } = parts;
@@ -62,38 +70,52 @@ export class OuterLoop {
       .flatMap((replica) => holdingsOf(config.model, replica));
   }
 
-  /** Begins exchanges with the values as they are now; they go on beside what comes next. */
-  async exchange({ step, exchanges, last }: Order<"exchange">): Promise<void> {
+  /**
+   * Begins exchanges with the values as they are now; they go on beside what comes next. `arrived` settles when the means
+   * have come.
+   */
+  async exchange({ step, exchanges, last }: Order<"exchange">): Promise<{ arrived: Promise<void> }> {
     const { outer, channel, stage, strategy, meter, self: worker } = this.#parts;
-    if (!outer) return;
-    await this.#copied;
     const transport = channel.segments(step);
     const options = { strategy, sites: this.#sites, worker };
     const segments = exchanges.map(({ fragment }) => this.#segments(fragment));
     const local = split(await stage.read("parameters", segments.flat()), segments.flat());
-    for (const [i, { fragment, tokens }] of exchanges.entries()) {
-      const begun = segments[i]!.map((segment) =>
-        outer.exchange({ segment, local: local.get(segment)!, tokens, last }, options, transport),
-      );
-      const ends = Promise.all(begun);
-      const all = this.#sites.holdings.length > 1 ? meter.exchange(ends) : ends;
-      // A failure is met where the exchange takes effect; until then it must not count as unhandled.
-      all.catch(() => {});
-      this.#underWay.set(fragment, all);
-    }
+    const begun = exchanges.flatMap(({ tokens }, i) =>
+      segments[i]!.map((segment) =>
+        outer!.exchange({ segment, local: local.get(segment)!, tokens, last }, options, transport),
+      ),
+    );
+    let conclude!: () => void;
+    const word = new Promise<void>((resolve) => (conclude = resolve));
+    const ends = Promise.all(begun);
+    const means = this.#sites.holdings.length > 1 ? meter.exchange(ends) : ends;
+    const concluded = channel.within(means.then(() => word));
+    const exchange: UnderWay = { outerSteps: [], concluded, conclude };
+    this.#underWay.set(step, exchange);
+    // A failure is met where the exchange takes effect; until then it must not count as unhandled.
+    concluded.catch(() => {});
+    return { arrived: means.then((outerSteps) => void (exchange.outerSteps = outerSteps)) };
   }
 
-  /** Waits for exchanges and lets them take effect. Returns CRC-32s of the anchors by part of the model. */
+  /** All sites have the means of an exchange: takes the outer step. */
+  conclude({ step }: Order<"conclude">): void {
+    const { outerSteps, conclude } = this.#underWay.get(step)!;
+    for (const take of outerSteps) take();
+    conclude();
+  }
+
+  /** Waits for the exchange's conclusion and lets it take effect. Returns CRC-32s of the anchors by part of the model. */
   async merge({ step, fragments, last }: Order<"merge">): Promise<Record<string, number>> {
-    if (!this.#parts.outer) {
+    const { outer, meter } = this.#parts;
+    if (!outer) {
       await this.#follow(step, fragments);
       return {};
     }
-    const ends = Promise.all(fragments.map((fragment) => this.#underWay.get(fragment)));
-    await this.#parts.meter.waitForExchange(ends);
-    for (const fragment of fragments) this.#underWay.delete(fragment);
-    await this.#takeEffect(this.#parts.outer, step, fragments, last ? 0 : this.#keep);
-    return this.#hashes(this.#parts.outer, fragments);
+    const exchange = this.#underWay.get(step);
+    if (exchange) await meter.waitForExchange(exchange.concluded);
+    this.#underWay.delete(step);
+    await this.#takeEffect(outer, step, fragments, last ? 0 : this.#keep);
+    return this.#hashes(outer, fragments);
   }
 
   /** Gives, or takes, what all sites ought to agree on of a part of the model. */
@@ -120,9 +142,8 @@ export class OuterLoop {
     const tensors = parameterSpace(assignment.config.model).tensors.filter(
       (tensor) => partName(tensor.part) === part,
     );
-    const fragment = fragmentOf(tensors[0]!.part, strategy.fragments);
     // What an exchange under way makes of the anchor belongs to it.
-    if (outer) await meter.waitForExchange(Promise.resolve(this.#underWay.get(fragment)));
+    if (outer) await meter.waitForExchange(this.settle());
     const mine = tensors.flatMap(({ offset, size }) =>
       overlaps([{ worker: self, segment: stage.segment }], { start: offset, end: offset + size }),
     );
@@ -144,17 +165,15 @@ export class OuterLoop {
     }
   }
 
-  /** Resolves when no exchange is under way: then the outer state is whole. */
+  /** Resolves when all exchanges under way are concluded. @throws GenerationEnded, of one that cannot be any more */
   async settle(): Promise<void> {
-    await Promise.all(this.#underWay.values());
+    await Promise.all([...this.#underWay.values()].map(({ concluded }) => concluded));
   }
 
-  /** Calls back once no exchange is under way of those that have begun by now. The next one waits for that. */
+  /** Calls back once all exchanges under way are concluded: at once, before another can be. */
   async whenSettled(copy: () => void): Promise<void> {
-    const copied = this.settle().then(copy);
-    // A failed exchange is met where it takes effect.
-    this.#copied = copied.catch(() => {});
-    return copied;
+    await this.settle();
+    copy();
   }
 
   get #keep(): number | "unsaid" {

@@ -197,7 +197,7 @@ function fromServer(data: string): void {
   } else {
     if (message.type === "hold") [assignment, holding] = [null, true];
     if (message.type === "release") note(`released: ${message.reason}`);
-    if (message.type === "step") stepping = true;
+    if (["step", "exchange", "merge"].includes(message.type)) stepping = true;
     if (message.type === "commit") showCommit(message.step);
     toTrainer({ type: "order", order: message });
   }

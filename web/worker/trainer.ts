@@ -148,9 +148,13 @@ export class Trainer {
     await this.#renewEmbedding({ step });
   }
 
-  /** Begins exchanges with other sites. */
-  async exchange(order: Order<"exchange">): Promise<void> {
-    await this.#parts.outerLoop!.exchange(order);
+  /** Begins exchanges with other sites. `arrived` settles when there is a conclusion to be drawn from them. */
+  exchange(order: Order<"exchange">): Promise<{ arrived: Promise<void> }> {
+    return this.#parts.outerLoop!.exchange(order);
+  }
+
+  conclude(order: Order<"conclude">): void {
+    this.#parts.outerLoop!.conclude(order);
   }
 
   /** Lets exchanges take effect. */

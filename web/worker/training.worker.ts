@@ -27,8 +27,9 @@ import type { FromTrainer, ToTrainer, TrainerOrder, TrainerReport } from "./work
 
 type Hold = Extract<TrainerOrder, { type: "hold" }>;
 type Discard = Extract<TrainerOrder, { type: "discard" }>;
+type Conclude = Extract<TrainerOrder, { type: "conclude" }>;
 type Repair = Extract<TrainerOrder, { type: "repair" }>;
-type Work = Exclude<TrainerOrder, Assignment | Release | Hold | Discard>;
+type Work = Exclude<TrainerOrder, Assignment | Release | Hold | Discard | Conclude | Repair>;
 
 /** What exists from an assignment until its release. */
 interface Generation {
@@ -56,7 +57,7 @@ const saver = new Saver(report);
 /** From then on until the next one begins, the coordinator's word is waited for. */
 let lastOrderEnded = performance.now();
 
-const orders = new Orders<Assignment, Exclude<Work, Repair>, Hold, Generation>({
+const orders = new Orders<Assignment, Work, Hold, Generation>({
   begin(assignment) {
     saver.dropUnlessOf(assignment.run);
     const channel = new Channel(assignment.runNumber, assignment.generation, (to, frame) =>
@@ -119,6 +120,7 @@ addEventListener("message", ({ data }: MessageEvent<ToTrainer>) => {
   } else if (data.type === "order") {
     const { order } = data;
     if (order.type === "discard") saver.drop();
+    else if (order.type === "conclude") conclude(order);
     else if (order.type === "repair") orders.beside(order, (generation) => repair(order, generation));
     else orders.take(order);
   } else if (data.type === "frame") deliver(data.from, data.frame);
@@ -182,12 +184,18 @@ function deliver(from: string, frame: ArrayBuffer): void {
   }
 }
 
+/** At once: other orders may wait for it. */
+function conclude(order: Conclude): void {
+  const current = orders.current;
+  if (current?.assignment.generation === order.generation) current.loaded!.trainer.conclude(order);
+}
+
 async function repair(order: Repair, { loaded }: Generation): Promise<void> {
   await loaded!.trainer.repair(order);
   report({ type: "repaired", generation: order.generation, step: order.step });
 }
 
-async function work(order: Exclude<Work, Repair>, { loaded, assignment }: Generation): Promise<void> {
+async function work(order: Work, { loaded, assignment }: Generation): Promise<void> {
   const { trainer, draft } = loaded!;
   if (order.type === "step") {
     // All have what they took: the generation has begun.
@@ -203,7 +211,13 @@ async function work(order: Exclude<Work, Repair>, { loaded, assignment }: Genera
       ...(await trainer.validate(order)),
     });
   } else if (order.type === "exchange") {
-    await trainer.exchange(order);
+    const { generation, step } = order;
+    const { arrived } = await trainer.exchange(order);
+    // A failure is met where the exchange takes effect.
+    arrived.then(
+      () => report({ type: "exchanged", generation, step }),
+      () => {},
+    );
   } else if (order.type === "merge") {
     report({
       type: "merged",
@@ -213,6 +227,7 @@ async function work(order: Exclude<Work, Repair>, { loaded, assignment }: Genera
     });
   } else if (order.type === "renew") {
     await trainer.renew(order);
+    report({ type: "renewed", generation: order.generation, step: order.step });
   } else if (order.type === "sample") {
     const tokens = await trainer.sample(order);
     report({ type: "sampled", generation: order.generation, step: order.step, tokens });

@@ -15,9 +15,11 @@ export type TrainerReport = WithoutBytes<
         | "validated"
         | "sampled"
         | "saved"
+        | "exchanged"
         | "unsaved"
         | "merged"
         | "repaired"
+        | "renewed"
         | "held"
         | "released"
         | "failed";

@@ -160,8 +160,9 @@ export class SimulatedRun {
   }
 
   #form(): void {
-    const { clock, planning, sites } = this.#parts;
+    const { clock, planning, sites, transfers } = this.#parts;
     this.#endGeneration();
+    transfers.dropMoves();
     this.#course = null;
     this.#wantsAnother = false;
     this.#watch.turnTo("waiting");

@@ -15,10 +15,20 @@ export interface TransferParts {
   readonly siteLinks: Measured["siteLinks"];
 }
 
+/** What a site's line carries from `start` to `end`, `sent` bytes of it away from the site. */
+interface Move {
+  readonly site: string;
+  readonly sent: number;
+  readonly start: number;
+  readonly end: number;
+}
+
 export class StateTransfers {
   readonly #parts: TransferParts;
-  /** When a site's line has carried what it was given. What was begun for a plan that is no more goes on. */
+  /** When a site's line has carried what it was given. */
   readonly #busyUntil = new Map<string, number>();
+  /** Of the latest plan. */
+  #moves: readonly Move[] = [];
   /** When a site's part of the checkpoint on its way is at the server. */
   readonly #uploadedAt = new Map<string, number>();
   /** Bytes between a site and the server, and sent by a site to others. */
@@ -72,7 +82,7 @@ export class StateTransfers {
   /** When so many bytes of each site have come from the server. */
   fromServer(bySite: ReadonlyMap<string, number>): number {
     for (const [site, bytes] of bySite) addTo(this.serverBytes, site, bytes);
-    return this.#carried(bySite);
+    return latest(this.#parts.clock.now, this.#carried(bySite));
   }
 
   /** When all workers have what they take from others: the busiest link, or line, is what the rest waits for. */
@@ -87,18 +97,33 @@ export class StateTransfers {
     const most = [...sites].map(
       (site) => [site, Math.max(sent.get(site) ?? 0, taken.get(site) ?? 0)] as const,
     );
-    return Math.max(...inside, this.#carried(new Map(most)));
+    const carried = this.#carried(new Map(most));
+    this.#moves = carried.map((move) => ({ ...move, sent: sent.get(move.site) ?? 0 }));
+    return Math.max(...inside, latest(clock.now, carried));
   }
 
-  /** When the sites' lines have carried so many bytes. */
-  #carried(bySite: ReadonlyMap<string, number>): number {
+  /** What has not moved by now is not asked for any more: there will be another plan. */
+  dropMoves(): void {
+    const { now } = this.#parts.clock;
+    for (const { site, sent, start, end } of this.#moves.filter(({ end }) => end > now)) {
+      const left = (end - Math.max(start, now)) / (end - start);
+      addTo(this.movedBytes, site, -sent * left);
+      this.#busyUntil.set(site, Math.max(start, now));
+    }
+    this.#moves = [];
+  }
+
+  /** When sites' lines carry so many bytes. */
+  #carried(bySite: ReadonlyMap<string, number>): Omit<Move, "sent">[] {
     const { clock } = this.#parts;
-    const ends = [...bySite].map(([site, bytes]) => {
+    return [...bySite].map(([site, bytes]) => {
       const start = Math.max(clock.now, this.#busyUntil.get(site) ?? 0);
       const end = this.endOf([site], start, ([line]) => transferSeconds(line!, bytes));
       this.#busyUntil.set(site, end);
-      return end;
+      return { site, start, end };
     });
-    return Math.max(clock.now, ...ends);
   }
 }
+
+const latest = (now: number, carried: readonly Pick<Move, "end">[]): number =>
+  Math.max(now, ...carried.map(({ end }) => end));

@@ -339,6 +339,8 @@ describe("what is lost", () => {
     const states = ({ time }: Simulation) => time.moving + time.saving;
     expect(states(fast)).toBeLessThan(0.01);
     expect(states(slow)).toBeGreaterThan(0.5);
+    // No more than a line carries in that time, whatever was begun and given up.
+    expect(slow.movedBytes["a"]).toBeLessThan(((0.005 * 1e6) / 8) * 48 * 3600);
     expect(boundsOf(slow)[0]).toMatch(/states|checkpoints/);
   });
 

@@ -11,7 +11,7 @@ import { outlivesLosses, type Moves } from "../core/plan/moves.ts";
 import { leadReplicas, linksOf, positionOf, type Plan, type PlannedLink } from "../core/plan/plan.ts";
 import { evenProgress } from "../core/plan/progress.ts";
 import { stepActivationBytes } from "../core/plan/traffic.ts";
-import { MessageTooLong, type ClientMessage } from "../core/protocol/control.ts";
+import { MAX_TEXT, MessageTooLong, type ClientMessage } from "../core/protocol/control.ts";
 import type { RunEvent, RunStatus } from "../core/protocol/events.ts";
 import { firstOrder, type Beginning } from "./assignments.ts";
 import { sample, validate } from "./between-steps.ts";
@@ -243,6 +243,10 @@ export class Run {
       await cohort.ask(release, "released", lenders);
     }
     this.#setStatus("training");
+    if (this.#due.length > 0 && !strategy.isEven) {
+      // The calendar's duties of the step come first, as they do when nothing is lost: a checkpoint counts on them.
+      await strategy.advance(this.step, this.step, () => false);
+    }
     await this.#doWhatIsDue(cohort, plan, strategy);
     while (this.step < this.config.steps && !(this.#wishes.ends && strategy.isEven)) {
       await this.#train(cohort, plan, strategy);
@@ -352,7 +356,8 @@ export class Run {
    * @throws the error, when no plan gives less to those whose GPUs are too small
    */
   async #recover(error: WorkerLost | DoesNotFit): Promise<void> {
-    const { message: reason } = error;
+    // Workers are told it, too, and a message to them has a limit.
+    const reason = error.message.slice(0, MAX_TEXT);
     const inStep = this.#strategy ? 1 : 0;
     const isKept = await this.#salvage();
     if (error instanceof DoesNotFit && !(await this.#fitsOtherwise(reason))) throw error;

@@ -15,7 +15,9 @@ export const MAX_VIEWER_BYTES = 4 * 1024 * 1024;
 export const MOST_PEERS = 256;
 
 const index = z.number().int().min(0);
-const text = z.string().max(2000);
+/** Characters of what people are to read. */
+export const MAX_TEXT = 2000;
+const text = z.string().max(MAX_TEXT);
 const generation = index;
 const step = index;
 const seconds = z.number().min(0);

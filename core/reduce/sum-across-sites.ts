@@ -159,11 +159,12 @@ function encodeTerm(codec: Codec, values: Float32Array, residual?: Float32Array)
   return residual ? encodeWithFeedback(codec, values, residual) : encoded(codec, values);
 }
 
+/** Where no site has any weight, such as those that go on from what another trained, all have the same. */
 function weightedMean(terms: readonly Float32Array[], weights: readonly number[]): Float32Array {
   const total = weights.reduce((all, weight) => all + weight, 0);
   const mean = new Float32Array(terms[0]!.length);
   terms.forEach((term, t) => {
-    const factor = weights[t]! / total;
+    const factor = total > 0 ? weights[t]! / total : 1 / terms.length;
     for (let i = 0; i < mean.length; i++) mean[i] = mean[i]! + factor * term[i]!;
   });
   return mean;

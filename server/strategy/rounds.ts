@@ -60,8 +60,8 @@ export class RoundsStrategy implements Strategy {
   readonly #parts: RoundsParts;
   readonly #sites: readonly Site[];
   readonly #anchors: AnchorCheck;
-  /** Workers of sites that held other values than the rest, until they have renewed theirs. */
-  readonly #repaired = new Set<string>();
+  /** Workers of a site that held other values than the rest, until they have renewed theirs: one for each repair. */
+  readonly #repairs = new Set<readonly string[]>();
   /** All sites have passed it, and it was reported. */
   #step: number;
   /** What sites did of later steps. */
@@ -116,7 +116,7 @@ export class RoundsStrategy implements Strategy {
   /** Workers that may hold the values from before a merge or a repair, or those from after it, or some of each. */
   get unsure(): readonly string[] {
     const inMerges = this.#sites.filter(({ merged }) => merged <= this.#concluded);
-    return [...inMerges.flatMap(({ following }) => following), ...this.#repaired];
+    return [...inMerges.flatMap(({ following }) => following), ...[...this.#repairs].flat()];
   }
 
   get isEven(): boolean {
@@ -251,9 +251,13 @@ export class RoundsStrategy implements Strategy {
     const { cohort } = this.#parts;
     const { generation } = cohort;
     const order = { type: "merge" as const, generation, step, fragments: [...fragments], last };
-    site.merged = step;
-    site.following = site.workers.filter((worker) => !site.leaders.includes(worker));
-    const answers = await cohort.ask(order, "merged", site.workers);
+    const merged = cohort.ask(order, "merged", site.workers);
+    // When the generation is over nobody has the order.
+    if (!cohort.isOver) {
+      site.merged = step;
+      site.following = site.workers.filter((worker) => !site.leaders.includes(worker));
+    }
+    const answers = await merged;
     site.following = [];
     // All at once: only the last site of a step to report finds who deviates.
     const deviations = [...answers].flatMap(([worker, { anchors }]) =>
@@ -267,13 +271,13 @@ export class RoundsStrategy implements Strategy {
     const { generation } = cohort;
     const { part, from, to } = deviation;
     onDeviation(step, deviation);
-    const wrong = this.#sites.find(({ workers }) => workers.includes(to))!;
-    for (const worker of wrong.workers) this.#repaired.add(worker);
+    const wrong = [...this.#sites.find(({ workers }) => workers.includes(to))!.workers];
+    this.#repairs.add(wrong);
     // Until it is done this site begins no exchange, so that no anchor moves meanwhile.
     await cohort.ask({ type: "repair", generation, step, part, from, to }, "repaired", [from, to]);
     // Not waited for: that site may be waiting for this one. All its workers have it between the same two orders.
-    cohort.ask({ type: "renew", generation, step, part }, "renewed", wrong.workers).then(
-      () => wrong.workers.forEach((worker) => this.#repaired.delete(worker)),
+    cohort.ask({ type: "renew", generation, step, part }, "renewed", wrong).then(
+      () => this.#repairs.delete(wrong),
       // What ends the generation is met by what is asked next.
       () => {},
     );

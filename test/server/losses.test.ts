@@ -11,7 +11,7 @@ import { Planning } from "../../server/planning.ts";
 import { Run } from "../../server/run.ts";
 import { roundsStrategy, tinyConfig } from "../fixtures/configs.ts";
 import { HASH } from "./fake-workers.ts";
-import { ModelWorkers, type ModelWorker } from "./model-workers.ts";
+import { exchangeOf, ModelWorkers, type ModelWorker } from "./model-workers.ts";
 
 // What steps take decides on which are left out.
 beforeEach(() => void vi.useFakeTimers({ toFake: ["performance"] }));
@@ -30,14 +30,17 @@ interface Scenario {
   readonly strategy: RoundsConfig;
   readonly stages: number;
   readonly seed: number;
+  /** Steps between validations, and between checkpoints. */
+  readonly every: number;
   /** Who is there from the beginning. */
   readonly workers: readonly string[];
   readonly happenings: readonly Happening[];
 }
 
 /** To the end. Every event, and what each worker holds when it is released. */
-async function play({ strategy, stages, seed, workers, happenings }: Scenario) {
-  const config = tinyConfig({ strategy, stages, steps: STEPS, batch: 16 });
+async function play({ strategy, stages, seed, every, workers, happenings }: Scenario) {
+  const due = { validEvery: every, checkpointEvery: every };
+  const config = tinyConfig({ strategy, stages, steps: STEPS, batch: 16, ...due });
   const random = new Random(seed);
   const below = (count: number) => Math.floor(random.unit() * count);
   const events: RunEvent[] = [];
@@ -108,6 +111,7 @@ const scenarios = fc.record({
   strategy: strategies,
   stages: fc.constantFrom(1, 2),
   seed: fc.nat(),
+  every: fc.constantFrom(1000, 3, 2),
   workers: fc
     .subarray(["b-1", "b-2", "b-3", "b-4", "c-1", "c-2"], { minLength: 1 })
     .map((others) => ["a-1", "a-2", ...others]),
@@ -144,7 +148,7 @@ test("whoever leaves or comes, nobody goes back, no step is done twice, and site
         // What all sites agree on came about in the same exchanges, with the same weights; each once, in order.
         const { agreed } = leaders[0]!.places.get(place)!;
         for (const { places } of leaders) expect(places.get(place)!.agreed).toEqual(agreed);
-        const exchanged = agreed.map((exchange) => Number(exchange.split(" ")[0]));
+        const exchanged = agreed.map(exchangeOf);
         expect(exchanged).toEqual([...new Set(exchanged)].sort((a, b) => a - b));
         const due = Array.from({ length: STEPS - 1 }, (_, i) => i + 1).filter(
           (step) =>
@@ -152,6 +156,10 @@ test("whoever leaves or comes, nobody goes back, no step is done twice, and site
             ((strategy.inner * (fragment + 1)) / strategy.fragments) % strategy.inner,
         );
         expect(exchanged).toEqual([...due, STEPS]);
+        // What is saved at a step has all that was due by then.
+        for (const { step, exchanges } of all.saved.filter((saved) => saved.place === place)) {
+          if (step < STEPS) expect(exchanges).toEqual(due.filter((at) => at <= step));
+        }
         for (const { leads, site, places } of here) {
           const { trained, unsaid } = places.get(place)!;
           // Replicas of a site are alike.

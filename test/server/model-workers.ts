@@ -47,6 +47,7 @@ const NO_BYTES = { site: {}, wide: {} };
 const TIMES = { passed: 1, waited: 0, exchanging: 0, exposed: 0 };
 /** Tokens of a step on one replica. */
 const TOKENS = 64;
+export const exchangeOf = (agreed: string): number => Number(agreed.split(" ")[0]);
 const frameKey = ({ generation, step }: Order & { step: number }, place: number) =>
   `${generation} ${step} ${place}`;
 
@@ -57,6 +58,8 @@ export class ModelWorkers {
   readonly #before = new Map<string, string>();
   /** Steps that a replica came to with other parameters than another of its site. */
   readonly unlike: string[] = [];
+  /** Of each place in what was saved: the exchanges that it holds, or that are under way. */
+  readonly saved: { readonly step: number; readonly place: number; readonly exchanges: number[] }[] = [];
   /** Model parts by the offset of their place. */
   readonly places: ReadonlyMap<number, { fragment: number }>;
 
@@ -100,6 +103,19 @@ export class ModelWorkers {
       const text = trained.join();
       if ((this.#before.get(key) ?? text) !== text) this.unlike.push(key);
       this.#before.set(key, text);
+    }
+  }
+
+  /** A lead replica's worker saves what it has. */
+  saves(step: number, { leads, places, begun }: Stage): void {
+    if (!leads) return;
+    for (const [place, { agreed }] of places) {
+      const { fragment } = this.places.get(place)!;
+      const underWay = [...begun.values()].filter(
+        ({ order, concluded }) => !concluded && order.exchanges.some((one) => one.fragment === fragment),
+      );
+      const exchanges = [...agreed.map(exchangeOf), ...underWay.map(({ order }) => order.step)];
+      this.saved.push({ step, place, exchanges });
     }
   }
 
@@ -225,6 +241,7 @@ export class ModelWorker {
       case "merge":
         return this.#merge(order);
       case "save": {
+        this.#all.saves(order.step, this.stage);
         const shard = { hash: "0".repeat(64), bytes: 1, tensors: [] };
         return void this.said.push({ type: "saved", generation, step: order.step, shard });
       }

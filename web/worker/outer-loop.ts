@@ -51,7 +51,7 @@ export class OuterLoop {
   readonly #parts: OuterLoopParts;
   readonly #sites: WideSites;
   /** What the lead replica of this worker's site holds, and its other replicas. */
-  readonly #lead: readonly Holding[];
+  readonly #leaders: readonly Holding[];
   readonly #followers: readonly Holding[];
   /** Exchanges by the step after which they began. */
   readonly #underWay = new Map<number, UnderWay>();
@@ -64,7 +64,7 @@ export class OuterLoop {
     const lead = leads.find((replica) => replica.site === site)!;
     this.#parts = parts;
     this.#sites = wideSitesOf(config.model, plan);
-    this.#lead = this.#sites.holdings[leads.indexOf(lead)]!;
+    this.#leaders = this.#sites.holdings[leads.indexOf(lead)]!;
     this.#followers = plan.replicas
       .filter((replica) => replica.site === site && replica !== lead)
       .flatMap((replica) => holdingsOf(config.model, replica));
@@ -108,7 +108,8 @@ export class OuterLoop {
   async merge({ step, fragments, last }: Order<"merge">): Promise<Record<string, number>> {
     const { outer, meter } = this.#parts;
     if (!outer) {
-      await this.#follow(step, fragments);
+      const segments = fragments.flatMap((fragment) => this.#segments(fragment));
+      await meter.wait(this.#follow(step, segments));
       return {};
     }
     const exchange = this.#underWay.get(step);
@@ -138,30 +139,24 @@ export class OuterLoop {
 
   /** What this site made of wrong values goes: its parameters become the anchor's, on all replicas. */
   async renew({ step, part }: Order<"renew">): Promise<void> {
-    const { outer, channel, stage, self, assignment, strategy, meter } = this.#parts;
+    const { outer, stage, self, assignment, strategy, meter } = this.#parts;
     const tensors = parameterSpace(assignment.config.model).tensors.filter(
       (tensor) => partName(tensor.part) === part,
     );
+    const segments = tensors
+      .flatMap(({ offset, size }) =>
+        overlaps([{ worker: self, segment: stage.segment }], { start: offset, end: offset + size }),
+      )
+      .map(({ segment }) => segment);
+    if (!outer) return meter.wait(this.#follow(step, segments));
     // What an exchange under way makes of the anchor belongs to it.
-    if (outer) await meter.waitForExchange(this.settle());
-    const mine = tensors.flatMap(({ offset, size }) =>
-      overlaps([{ worker: self, segment: stage.segment }], { start: offset, end: offset + size }),
-    );
-    for (const { segment } of mine) {
-      if (!outer) {
-        for (const { worker, segment: held } of overlaps(this.#lead, segment)) {
-          await channel.receiveSegment(worker, "parameters", { step }, held, (values, start) =>
-            stage.write("parameters", values, start),
-          );
-        }
-        continue;
-      }
-      stage.write("parameters", outer.part("anchor", segment), segment.start);
+    await meter.waitForExchange(this.settle());
+    for (const segment of segments) {
+      const anchor = outer.part("anchor", segment);
+      stage.write("parameters", anchor, segment.start);
       // Where only the largest are sent, what is left unsaid would be added yet.
       if (strategy.bits === 2) outer.part("carried", segment).fill(0);
-      for (const { worker, segment: held } of overlaps(this.#followers, segment)) {
-        channel.sendSegment(worker, "parameters", { step }, held, outer.part("anchor", held));
-      }
+      this.#lead(step, segment, anchor);
     }
   }
 
@@ -183,25 +178,28 @@ export class OuterLoop {
 
   /** `keep`: see `OuterState.merge`. */
   async #takeEffect(outer: OuterState, step: number, fragments: readonly number[], keep: number | "unsaid") {
-    const { stage, channel } = this.#parts;
+    const { stage } = this.#parts;
     const segments = fragments.flatMap((fragment) => this.#segments(fragment));
     const local = split(await stage.read("parameters", segments), segments);
     for (const [segment, values] of local) {
       outer.merge(segment, values, keep);
       stage.write("parameters", values, segment.start);
-      for (const { worker, segment: part } of overlaps(this.#followers, segment)) {
-        const own = values.subarray(part.start - segment.start, part.end - segment.start);
-        channel.sendSegment(worker, "parameters", { step }, part, own);
-      }
+      this.#lead(step, segment, values);
     }
   }
 
-  /** Takes the values that the lead replica's stages hold after a merge. */
-  async #follow(step: number, fragments: readonly number[]): Promise<void> {
+  /** Gives the site's other replicas the values that the lead replica goes on with. */
+  #lead(step: number, segment: Segment, values: Float32Array<ArrayBuffer>): void {
+    for (const { worker, segment: part } of overlaps(this.#followers, segment)) {
+      const own = values.subarray(part.start - segment.start, part.end - segment.start);
+      this.#parts.channel.sendSegment(worker, "parameters", { step }, part, own);
+    }
+  }
+
+  /** Takes the values that the lead replica's stages go on with. */
+  async #follow(step: number, segments: readonly Segment[]): Promise<void> {
     const { stage, channel } = this.#parts;
-    const parts = fragments
-      .flatMap((fragment) => this.#segments(fragment))
-      .flatMap((segment) => overlaps(this.#lead, segment));
+    const parts = segments.flatMap((segment) => overlaps(this.#leaders, segment));
     await Promise.all(
       parts.map(({ worker, segment }) =>
         channel.receiveSegment(worker, "parameters", { step }, segment, (values, start) =>

@@ -1,10 +1,13 @@
 // This worker's part in a checkpoint on its way: drafted between two steps, uploaded beside those that follow. One at a
 // time, so that memory holds no second. It outlives its generation, since what was drafted does not change any more.
 // Not here: what a shard holds (stage-state.ts), when the checkpoint counts (server/saves.ts).
+import { MAX_TEXT } from "../../core/protocol/control.ts";
 import type { BlobClient } from "./blobs.ts";
 import type { ShardDraft } from "./stage-state.ts";
 import type { Order } from "./trainer.ts";
 import type { TrainerReport } from "./worker-messages.ts";
+
+type Save = Pick<Order<"save">, "generation" | "step">;
 
 interface UnderWay {
   readonly run: string;
@@ -46,14 +49,17 @@ export class Saver {
   }
 
   async #finish(
-    { generation, step }: Order<"save">,
+    { generation, step }: Save,
     drafted: Promise<ShardDraft>,
     blobs: Pick<BlobClient, "put">,
     underWay: UnderWay,
   ): Promise<void> {
     const { signal } = underWay.abort;
     const report = await drafted
-      .then((draft) => draft.upload(blobs, signal))
+      .then((draft) => {
+        signal.throwIfAborted();
+        return draft.upload(blobs, signal);
+      })
       .then(
         (shard): TrainerReport => ({ type: "saved", generation, step, shard }),
         (error: unknown): TrainerReport => unsaved({ generation, step }, error),
@@ -65,10 +71,7 @@ export class Saver {
 }
 
 /** The answer to an order to save that cannot be carried out. */
-export function unsaved(
-  { generation, step }: Pick<Order<"save">, "generation" | "step">,
-  error: unknown,
-): TrainerReport {
-  const reason = (error instanceof Error ? error.message : String(error)).slice(0, 2000);
+export function unsaved({ generation, step }: Save, error: unknown): TrainerReport {
+  const reason = (error instanceof Error ? error.message : String(error)).slice(0, MAX_TEXT);
   return { type: "unsaved", generation, step, reason };
 }

@@ -4,6 +4,7 @@
 import { formatFlops } from "../../core/format.ts";
 import { positionOf, linksOf, type PlannedLink } from "../../core/plan/plan.ts";
 import {
+  MAX_TEXT,
   parseControl,
   PROTOCOL_VERSION,
   WorkerMessage,
@@ -317,7 +318,11 @@ function showCommit(step: number): void {
  */
 function linkBroke(peer: string, reason: string): void {
   note(`the link to ${peer} broke: ${reason}`);
-  if (!assignment) return;
+  if (!assignment) {
+    // What a state that is to be kept waits for may have been to come over it.
+    if (holding) toTrainer({ type: "broken", peer, reason });
+    return;
+  }
   const isPlanned = linksOf(assignment.plan).some((link) => connects(link, peer));
   if (stepping) {
     if (isPlanned) sayFailed(assignment.generation, `link to ${peer}: ${reason}`);
@@ -345,7 +350,7 @@ function showRelayed(peer: string, relayed: boolean): void {
 }
 
 function sayFailed(generation: number, message: string): void {
-  say({ type: "failed", generation, message: message.slice(0, 2000), fatal: false });
+  say({ type: "failed", generation, message: message.slice(0, MAX_TEXT), fatal: false });
 }
 
 function endGeneration(reason: string): void {

@@ -19,6 +19,8 @@ import type { WanResult } from "./result.ts";
 const PORT = 8787;
 const NEVER = 1e6;
 const SITES = ["east", "west"] as const;
+/** GFLOP/s of each: what two cores can do for both at once. Unpaced, each would be slowed by the other, and left out. */
+const PACE = "1.2";
 
 const STRATEGIES: Readonly<Record<string, StrategyConfig>> = {
   "sync f32": { kind: "sync", gradients: "f32" },
@@ -54,7 +56,7 @@ export async function measureWan(
     const address = `https://${places.server.address}:${PORT}`;
     await Promise.all(
       places.pages.map((place, i) => {
-        const words = ["worker", "--server", address, "--site", SITES[i]!, "--token", token];
+        const words = ["worker", "--server", address, "--site", SITES[i]!, "--token", token, "--pace", PACE];
         return lineWith(start(place, words), /joined site/);
       }),
     );

@@ -39,7 +39,7 @@ export function renderWanResult({ runtime, date, processor, network, rows }: Wan
   });
   return [
     `## wan: two sites, ${describeNetwork(network)}`,
-    `${date}; ${processor}; ${runtime}, SwiftShader. A worker in each of two network namespaces, the server in a third; the demo's model with a batch of 32. "At work" is the share of wall-clock in which workers compute, "hidden" the share of the time of exchanges between sites in which they do so.`,
+    `${date}; ${processor}; ${runtime}, SwiftShader. A worker of 1.2 GFLOP/s (paced, as both share the processor) in each of two network namespaces, the server in a third; the demo's model with a batch of 32. "At work" is the share of wall-clock in which workers compute, "hidden" the share of the time of exchanges between sites in which they do so.`,
     [
       "| strategy | steps | a step | at work | hidden | MB between sites | training loss |",
       "| --- | --- | --- | --- | --- | --- | --- |",

@@ -5,6 +5,7 @@
 // between generations (handover.ts).
 import type { RunConfig } from "../core/model/config.ts";
 import { describePlanned } from "../core/plan/describe-prediction.ts";
+import { nextDue } from "../core/plan/due.ts";
 import { PlanImpossible } from "../core/plan/plan-impossible.ts";
 import type { Occasion } from "../core/plan/replanning.ts";
 import { outlivesLosses, type Moves } from "../core/plan/moves.ts";
@@ -14,7 +15,7 @@ import { stepActivationBytes } from "../core/plan/traffic.ts";
 import { MAX_TEXT, MessageTooLong, type ClientMessage } from "../core/protocol/control.ts";
 import type { RunEvent, RunStatus } from "../core/protocol/events.ts";
 import { firstOrder, type Beginning } from "./assignments.ts";
-import { sample, validate } from "./between-steps.ts";
+import { BetweenSteps } from "./between-steps.ts";
 import type { Checkpoint, Checkpoints } from "./checkpoints.ts";
 import { Cohort, DoesNotFit, RunImpossible, WorkerGone, WorkerLost } from "./cohort.ts";
 import type { WorkerPort } from "./coordinator-port.ts";
@@ -59,9 +60,6 @@ export interface RunParts {
   readonly changed: () => void;
 }
 
-/** What is to be done once a step is committed. */
-type Duty = "validate" | "sample" | "save";
-
 export class Run {
   readonly #parts: RunParts;
   status: RunStatus = "waiting";
@@ -75,14 +73,13 @@ export class Run {
   #strategy: Strategy | null = null;
   /** What workers keep until the next generation has begun. */
   #handover: Handover | null = null;
-  /** After the latest step, and not done yet: what ends a generation meanwhile leaves it to the next. */
-  #due: Duty[] = [];
   readonly #wishes = new Wishes();
   #fruitless = 0;
   /** Committed once, even if the run has gone back since. */
   #furthest: number;
   #stepBegan = 0;
   readonly #saves: Saves;
+  readonly #betweenSteps: BetweenSteps;
   readonly tally = new Tally();
 
   constructor(parts: RunParts) {
@@ -90,6 +87,7 @@ export class Run {
     if (parts.start?.run === parts.id) this.step = parts.start.step;
     this.#furthest = this.step;
     this.#saves = new Saves({ ...parts, onStored: () => (this.#fruitless = 0) });
+    this.#betweenSteps = new BetweenSteps({ ...parts, saves: this.#saves, tally: this.tally });
   }
 
   get id(): string {
@@ -243,11 +241,11 @@ export class Run {
       await cohort.ask(release, "released", lenders);
     }
     this.#setStatus("training");
-    if (this.#due.length > 0 && !strategy.isEven) {
+    if (!this.#betweenSteps.isDone && !strategy.isEven) {
       // The calendar's duties of the step come first, as they do when nothing is lost: a checkpoint counts on them.
       await strategy.advance(this.step, this.step, () => false);
     }
-    await this.#doWhatIsDue(cohort, plan, strategy);
+    await this.#betweenSteps.finish(this.step, cohort, plan, strategy);
     while (this.step < this.config.steps && !(this.#wishes.ends && strategy.isEven)) {
       await this.#train(cohort, plan, strategy);
       if (this.#wishes.pauses && !this.#wishes.ends) await this.#holdWhilePaused(cohort);
@@ -305,41 +303,13 @@ export class Run {
 
   /** Trains to the next step after which something is due, or to where it is interrupted. */
   async #train(cohort: Cohort, plan: Plan, strategy: Strategy): Promise<void> {
-    const { validEvery, sampleEvery, checkpointEvery, steps } = this.config;
-    const next = (every: number) => (Math.floor(this.step / every) + 1) * every;
-    const until = Math.min(steps, ...[validEvery, sampleEvery, checkpointEvery].map(next));
     const from = this.step;
+    const until = nextDue(this.config, from);
     this.#stepBegan = performance.now();
     await strategy.advance(from, until, () => this.#wishes.ends || this.#wishes.pauses);
     if (this.step === from) return;
-    const isDue = (every: number) => this.step % every === 0 || this.step === steps;
-    const duties = { validate: validEvery, sample: sampleEvery, save: checkpointEvery };
-    this.#due = (Object.keys(duties) as Duty[]).filter((duty) => isDue(duties[duty]));
-    await this.#doWhatIsDue(cohort, plan, strategy);
-  }
-
-  async #doWhatIsDue(cohort: Cohort, plan: Plan, strategy: Strategy): Promise<void> {
-    for (let duty = this.#due[0]; duty; duty = this.#due[0]) {
-      if (duty === "validate") await this.#validate(cohort, plan);
-      else if (duty === "sample") await this.#sample(cohort, plan);
-      else if (this.step < this.config.steps) this.#saves.begin(this.step, cohort, strategy);
-      this.#due.shift();
-    }
-  }
-
-  async #validate(cohort: Cohort, plan: Plan): Promise<void> {
-    const { step } = this;
-    const { loss, tokens, activationBytes } = await validate(cohort, plan, step, this.#parts);
-    this.tally.activationBytesNeeded += activationBytes;
-    this.tally.validLoss = loss;
-    this.#parts.emit({ event: "valid", step, loss, tokens });
-  }
-
-  async #sample(cohort: Cohort, plan: Plan): Promise<void> {
-    const { step } = this;
-    const { text, activationBytes } = await sample(cohort, plan, step, this.#parts);
-    this.tally.activationBytesNeeded += activationBytes;
-    this.#parts.emit({ event: "sample", step, text });
+    this.#betweenSteps.follow(this.step);
+    await this.#betweenSteps.finish(this.step, cohort, plan, strategy);
   }
 
   /** The generation ends, and its workers keep their states for the next. */
@@ -363,7 +333,7 @@ export class Run {
     if (error instanceof DoesNotFit && !(await this.#fitsOtherwise(reason))) throw error;
     if (!isKept) {
       this.#drop(reason);
-      this.#due = [];
+      this.#betweenSteps.forget();
       // One on its way is worth waiting for: whatever comes of it, none is later than where the run goes on.
       await this.#saves.settled();
     }

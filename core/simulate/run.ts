@@ -3,6 +3,7 @@
 // keep or else from the latest checkpoint.
 // Not here: who is there (churn.ts), how sites go through steps (course.ts), what came of it (simulate.ts).
 import type { RunConfig } from "../model/config.ts";
+import { nextDue } from "../plan/due.ts";
 import { loadOf } from "../plan/cost.ts";
 import { KeptStates } from "../plan/kept-states.ts";
 import { moveTraffic } from "../plan/move-traffic.ts";
@@ -225,12 +226,10 @@ export class SimulatedRun {
 
   /** To the next step after which something is due, or to where another plan is wanted. */
   #train(): void {
-    const { validEvery, sampleEvery, checkpointEvery, steps } = this.#parts.config;
-    const next = (every: number) => (Math.floor(this.step / every) + 1) * every;
+    const { config } = this.#parts;
     this.#watch.turnTo(null);
-    const until = Math.min(steps, ...[validEvery, sampleEvery, checkpointEvery].map(next));
-    this.#course!.advance(this.step, until, () => {
-      if (this.step % checkpointEvery === 0 && !this.#save) this.#beginSave();
+    this.#course!.advance(this.step, nextDue(config, this.step), () => {
+      if (this.step % config.checkpointEvery === 0 && !this.#save) this.#beginSave();
       this.#goOn();
     });
   }

@@ -113,6 +113,21 @@ export function ownedSegment(space: ParameterSpace, stage: StageRange): Segment 
   return { start: owned[0]!.offset, end: next ? next.offset : space.size };
 }
 
+/** A view of the values of `part`, in `values` of all of `whole`. */
+export function partOf<B extends ArrayBufferLike>(
+  values: Float32Array<B>,
+  whole: Segment,
+  part: Segment,
+): Float32Array<B> {
+  return values.subarray(part.start - whole.start, part.end - whole.start);
+}
+
+/** Of the embedding, without padding. */
+export function embeddingSegment({ tensors }: ParameterSpace): Segment {
+  const { offset, size } = tensors.find(({ name }) => name === EMBEDDING)!;
+  return { start: offset, end: offset + size };
+}
+
 /** A bit for every TENSOR_ALIGNMENT elements of the segment that `tensors` fill: whether weight decay applies to them. */
 export function decayBits(tensors: Iterable<Tensor>, { start, end }: Segment): Uint32Array<ArrayBuffer> {
   const bits = new Uint32Array(Math.ceil((end - start) / TENSOR_ALIGNMENT / 32));

@@ -5,7 +5,7 @@ import { z } from "zod";
 import type { RunConfig } from "../model/config.ts";
 import {
   borrowsEmbedding,
-  EMBEDDING,
+  embeddingSegment,
   ownedSegment,
   parameterSpace,
   stageRange,
@@ -105,7 +105,7 @@ export function movesTo(
 ): Moves | null {
   const { model, strategy } = config;
   const space = parameterSpace(model);
-  const embedding = space.tensors.find(({ name }) => name === EMBEDDING)!;
+  const embedding = embeddingSegment(space);
   const leaders = holders.filter(({ leads }) => leads);
   const leads = leadReplicas(plan);
   const sourceOf = strategy.kind === "rounds" ? siteSources(config, holders) : null;
@@ -121,10 +121,9 @@ export function movesTo(
         sources(segment, byNearness(candidates, to, site)).map((taken) => ({ what, ...taken }));
       const needed = [...from("trained", own, ofSource)];
       if (borrowsEmbedding(model, range)) {
-        const { offset, size } = embedding;
         // The same values as its owner in this pipeline takes.
         const owner = replica.stages[0]!.worker;
-        needed.push(...from("embedding", { start: offset, end: offset + size }, ofSource, owner));
+        needed.push(...from("embedding", embedding, ofSource, owner));
       }
       const isLead = leads.includes(replica);
       if (isLead && strategy.kind === "rounds") needed.push(...from("agreed", own, leaders));

@@ -1,7 +1,7 @@
 // Error feedback (Seide et al., 2014): what an encoding leaves out of a range's values is kept and added to the values
 // that are sent next, so that over time everything is said.
 // Not here: where the remainder is kept between runs, or the same on a GPU (web/engine/quantise.ts).
-import type { Segment } from "../model/parameters.ts";
+import { partOf, type Segment } from "../model/parameters.ts";
 import type { Codec } from "./codec.ts";
 import { decoded, encoded, type Encoded } from "./transport.ts";
 
@@ -27,10 +27,8 @@ export class UnsaidGradients implements Feedback {
   }
 
   /** Views of a part of the segment. */
-  of({ start, end }: Segment): Feedback {
-    const part = (array: Float32Array) =>
-      array.subarray(start - this.segment.start, end - this.segment.start);
-    return { terms: part(this.terms), sums: part(this.sums) };
+  of(part: Segment): Feedback {
+    return { terms: partOf(this.terms, this.segment, part), sums: partOf(this.sums, this.segment, part) };
   }
 }
 

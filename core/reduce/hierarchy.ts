@@ -3,7 +3,7 @@
 // It knows segments and workers, not stages of any particular cut: replicas may cut the model differently.
 // Not here: the links that carry the sums (web/link), or division by the token count (the optimizer's scale).
 import type { ModelConfig } from "../model/config.ts";
-import { parameterSpace, type Segment } from "../model/parameters.ts";
+import { partOf, parameterSpace, type Segment } from "../model/parameters.ts";
 import { positionOf, type Plan } from "../plan/plan.ts";
 import type { Codec, SiteCodec } from "./codec.ts";
 import type { UnsaidGradients } from "./error-feedback.ts";
@@ -84,7 +84,7 @@ export async function sumOverReplicas(
   const { site: codec, wide, unsaid } = codecs;
   const unit = unitOf(codecs, tokens);
   multiply(gradient, unit);
-  const slice = ({ start, end }: Segment) => gradient.subarray(start - segment.start, end - segment.start);
+  const slice = (part: Segment) => partOf(gradient, segment, part);
   const values = parts.map((part) => ({ ...part, values: slice(part.segment) }));
   const site = new SiteSum(self, values, codec, transport);
 

@@ -4,7 +4,7 @@
 // JavaScript defines to the last bit. So no site's loss takes them along.
 // Not here: when a fragment is exchanged (core/plan/rounds.ts), the links, what a GPU holds (web/worker/outer-loop.ts).
 import type { RoundsConfig } from "../model/config.ts";
-import type { Segment } from "../model/parameters.ts";
+import { partOf, type Segment } from "../model/parameters.ts";
 import type { Codec } from "./codec.ts";
 import { commonSegments, type WideSites } from "./holdings.ts";
 import { gatherAcrossSites, sumAcrossSites } from "./sum-across-sites.ts";
@@ -74,11 +74,8 @@ export class OuterState {
   }
 
   /** A view of one of the arrays. */
-  part(
-    array: "anchor" | "momentum" | "carried" | "unsaidSums",
-    { start, end }: Segment,
-  ): Float32Array<ArrayBuffer> {
-    return this[array].subarray(start - this.segment.start, end - this.segment.start);
+  part(array: "anchor" | "momentum" | "carried" | "unsaidSums", segment: Segment): Float32Array<ArrayBuffer> {
+    return partOf(this[array], this.segment, segment);
   }
 
   /**
@@ -142,8 +139,7 @@ export class OuterState {
   ): Promise<Float32Array> {
     await Promise.all(
       commonSegments(sites.holdings, segment).map(async (piece) => {
-        const of = (array: Float32Array) =>
-          array.subarray(piece.start - segment.start, piece.end - segment.start);
+        const of = (array: Float32Array) => partOf(array, segment, piece);
         const values = of(gradient);
         const carried = of(unsaid.carried);
         if (codec === "topk") {

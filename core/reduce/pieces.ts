@@ -6,10 +6,10 @@ import { BLOCK } from "./block.ts";
 /** Values of a piece, 4 MiB in f32: whole blocks, so that codes are those of the range as a whole. */
 export const PIECE = 256 * BLOCK;
 
-/** The pieces of a range, in order; the last may be smaller. */
-export function piecesOf({ start, end }: Segment): Segment[] {
-  return Array.from({ length: Math.ceil((end - start) / PIECE) }, (_, i) => ({
-    start: start + i * PIECE,
-    end: Math.min(start + (i + 1) * PIECE, end),
+/** The pieces of a range, `size` values each, in order; the last may be smaller. */
+export function piecesOf({ start, end }: Segment, size = PIECE): Segment[] {
+  return Array.from({ length: Math.ceil((end - start) / size) }, (_, i) => ({
+    start: start + i * size,
+    end: Math.min(start + (i + 1) * size, end),
   }));
 }

@@ -2,7 +2,7 @@
 // then all-gather: each site takes the sum of one part and tells the others, encoded once. Or, for terms of which most is
 // zero, an all-gather alone: each site tells all others its term, and all take the same mean.
 // Not here: what comes before and after inside a site (hierarchy.ts, outer.ts).
-import type { Segment } from "../model/parameters.ts";
+import { partOf, type Segment } from "../model/parameters.ts";
 import { cutByShares } from "../plan/wide-shares.ts";
 import type { Codec } from "./codec.ts";
 import { encodeWithFeedback, type Feedback } from "./error-feedback.ts";
@@ -33,8 +33,7 @@ export async function sumAcrossSites(
   { codec, weight, feedback }: Terms,
   transport: SegmentTransport,
 ): Promise<void> {
-  const slice = (array: Float32Array, { start, end }: Segment) =>
-    array.subarray(start - segment.start, end - segment.start);
+  const slice = (array: Float32Array, piece: Segment) => partOf(array, segment, piece);
   const owners = ownersOf(sites.holdings, segment);
   const pieces = cutByShares(segment.end - segment.start, sites.shares).flatMap(({ first, end }, i) =>
     piecesOf({ start: segment.start + first, end: segment.start + end }).map((piece) => ({
@@ -105,9 +104,8 @@ export async function gatherAcrossSites(
   const owners = ownersOf(sites, segment);
   unsaid.fill(0);
   const gather = async (piece: Segment): Promise<void> => {
-    const [first, end] = [piece.start - segment.start, piece.end - segment.start];
-    const mean = values.subarray(first, end);
-    const own = encodeWithFeedback(codec, mean, unsaid.subarray(first, end));
+    const mean = partOf(values, segment, piece);
+    const own = encodeWithFeedback(codec, mean, partOf(unsaid, segment, piece));
     for (const owner of owners.filter((owner) => owner !== worker)) {
       transport.send(owner, "reduce", piece.start, own);
       sendWeight(transport, owner, piece, weight);
@@ -125,8 +123,8 @@ function ownersOf(sites: readonly Holding[][], segment: Segment): string[] {
   return sites.map((holdings) => overlaps(holdings, segment)[0]!.worker);
 }
 
-/** What there is of each site, in order: this worker's own, and what the others send. */
-function gathered<T>(
+/** What there is of each, in order: this worker's own, and what the others send. */
+export function gathered<T>(
   owners: readonly string[],
   worker: string,
   own: T,
@@ -159,7 +157,7 @@ function encodeTerm(codec: Codec, values: Float32Array, residual?: Float32Array)
   return residual ? encodeWithFeedback(codec, values, residual) : encoded(codec, values);
 }
 
-/** Where no site has any weight, such as those that go on from what another trained, all have the same. */
+/** Sites that go on from what another trained weigh nothing; where all do, they count alike. */
 function weightedMean(terms: readonly Float32Array[], weights: readonly number[]): Float32Array {
   const total = weights.reduce((all, weight) => all + weight, 0);
   const mean = new Float32Array(terms[0]!.length);

@@ -5,7 +5,8 @@
 import type { SiteCodec } from "./codec.ts";
 import type { Part } from "./holdings.ts";
 import { piecesOf } from "./pieces.ts";
-import { sumOf } from "./sum-across-sites.ts";
+import { partOf } from "../model/parameters.ts";
+import { gathered, sumOf } from "./sum-across-sites.ts";
 import { decoded, encoded, type SegmentTransport } from "./transport.ts";
 
 /** A part, and this worker's values of it: [segment.end - segment.start], replaced by their sum. */
@@ -36,12 +37,8 @@ export class SiteSum {
     }
     await Promise.all(
       this.#own.map(async ({ holders, segment, values }) => {
-        const terms = await Promise.all(
-          holders.map((holder, replica) =>
-            replica === this.#self
-              ? values
-              : this.#transport.receive(holder, "reduce", segment.start, values.length),
-          ),
+        const terms = await gathered(holders, holders[this.#self]!, values, (holder) =>
+          this.#transport.receive(holder, "reduce", segment.start, values.length),
         );
         values.set(sumOf(terms));
       }),
@@ -101,10 +98,9 @@ export class SiteSum {
 }
 
 function inPieces(part: PartValues): PartValues[] {
-  const { start } = part.segment;
   return piecesOf(part.segment).map((segment) => ({
     ...part,
     segment,
-    values: part.values.subarray(segment.start - start, segment.end - start),
+    values: partOf(part.values, part.segment, segment),
   }));
 }

@@ -1,6 +1,6 @@
 // One generation's way of sending tensors to other workers and waiting for theirs, by meaning rather than by
 // frame header. Not here: the links that carry the frames (web/link), which live on the page.
-import type { Segment } from "../../core/model/parameters.ts";
+import { partOf, type Segment } from "../../core/model/parameters.ts";
 import {
   decodeFrame,
   encodeFrame,
@@ -99,9 +99,8 @@ export class Channel {
 
   /** Sends a value for each of a segment, in pieces. */
   sendSegment(to: string, kind: FrameKind, place: Place, segment: Segment, values: Float32Array): void {
-    for (const { start, end } of piecesOf(segment)) {
-      const piece = values.subarray(start - segment.start, end - segment.start);
-      this.send(to, kind, { ...place, segment: start }, piece);
+    for (const piece of piecesOf(segment)) {
+      this.send(to, kind, { ...place, segment: piece.start }, partOf(values, segment, piece));
     }
   }
 

@@ -4,6 +4,7 @@
 // Not here: the outer step itself (core/reduce/outer.ts), when and for whom (server/strategy/rounds.ts).
 import type { RoundsConfig } from "../../core/model/config.ts";
 import {
+  partOf,
   ownedTensors,
   parameterSpace,
   type Segment,
@@ -191,7 +192,7 @@ export class OuterLoop {
   /** Gives the site's other replicas the values that the lead replica goes on with. */
   #lead(step: number, segment: Segment, values: Float32Array<ArrayBuffer>): void {
     for (const { worker, segment: part } of overlaps(this.#followers, segment)) {
-      const own = values.subarray(part.start - segment.start, part.end - segment.start);
+      const own = partOf(values, segment, part);
       this.#parts.channel.sendSegment(worker, "parameters", { step }, part, own);
     }
   }

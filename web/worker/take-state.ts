@@ -2,9 +2,10 @@
 // piece over links from others. It ends in any case: one that does not give what it should, or is silent, is an error,
 // and the run goes on from elsewhere.
 // Not here: who takes what from whom (core/plan/moves.ts), what is kept and given (held-state.ts).
-import { EMBEDDING, parameterSpace } from "../../core/model/parameters.ts";
+import { embeddingSegment, parameterSpace } from "../../core/model/parameters.ts";
 import type { ModelConfig } from "../../core/model/config.ts";
 import { ARRAYS_OF, STATE_ARRAYS, type StateArray, type Take } from "../../core/plan/moves.ts";
+import { piecesOf } from "../../core/reduce/pieces.ts";
 import type { Channel } from "./channel.ts";
 import { arraysBeside, type HeldState } from "./held-state.ts";
 import type { StoredStage } from "./stage-state.ts";
@@ -40,11 +41,11 @@ export async function takeState(
   parts: TakeParts,
 ): Promise<void> {
   const { self, model, held, takes } = parts;
-  const { offset, size } = parameterSpace(model).tensors.find(({ name }) => name === EMBEDDING)!;
+  const { start: offset, end } = embeddingSegment(parameterSpace(model));
   const borrows = takes.some(({ what }) => what === "embedding");
   // A copy of the tied embedding is written whole.
-  const borrowed = { offset, values: new Float32Array(borrows ? size : 0) };
-  const pieces = takes.flatMap((take) => piecesOf(stored, take, borrowed)).values();
+  const borrowed = { offset, values: new Float32Array(borrows ? end - offset : 0) };
+  const pieces = takes.flatMap((take) => requestsFor(stored, take, borrowed)).values();
   const heard = new Map<string, number>();
   let failed = false;
   const work = async () => {
@@ -93,7 +94,7 @@ async function request(
   }
 }
 
-function piecesOf(
+function requestsFor(
   { stage, ...beside }: Pick<StoredStage, "stage" | "outer" | "unsaid">,
   { what, from, start, end }: Take,
   borrowed: { readonly offset: number; readonly values: Float32Array },
@@ -105,10 +106,8 @@ function piecesOf(
     else arrays[array]!.set(values, at - stage.segment.start);
   };
   return ARRAYS_OF[what].flatMap((array) =>
-    Array.from({ length: Math.ceil((end - start) / PIECE) }, (_, i): Piece => {
-      const at = start + i * PIECE;
-      const count = Math.min(PIECE, end - at);
-      return { from, array, start: at, count, write: (values) => writeTo(array, values, at) };
+    piecesOf({ start, end }, PIECE).map(({ start: at, end }): Piece => {
+      return { from, array, start: at, count: end - at, write: (values) => writeTo(array, values, at) };
     }),
   );
 }

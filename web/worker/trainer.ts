@@ -4,8 +4,8 @@
 import { trainingBatch, windowBatch, windowCount, type Batch, type Tokens } from "../../core/data/batch.ts";
 import { sampleToken } from "../../core/data/sampling.ts";
 import {
+  embeddingSegment,
   borrowsEmbedding,
-  EMBEDDING,
   parameterSpace,
   type Segment,
   type StageRange,
@@ -320,9 +320,7 @@ export class Trainer {
   }
 
   get #embedding(): Segment {
-    const { tensors } = parameterSpace(this.#parts.assignment.config.model);
-    const { offset: start, size } = tensors.find(({ name }) => name === EMBEDDING)!;
-    return { start, end: start + size };
+    return embeddingSegment(parameterSpace(this.#parts.assignment.config.model));
   }
 
   /** Waits for what another worker sends. */

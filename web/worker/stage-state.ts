@@ -78,9 +78,7 @@ export async function loadState(
     for (const tensor of borrowed) stage.writeEmbedding(initialTensor(model, tensor, seed));
     return;
   }
-  const wanted = new Set([...owned, ...borrowed].map(({ name }) => name));
-  const shards = state.shards.filter(({ tensors }) => tensors.some((name) => wanted.has(name)));
-  for (const { hash, site } of shards) {
+  for (const { hash, site } of state.shards) {
     const { tensors } = decodeSafetensors(new Uint8Array(await blobs.get(hash)));
     for (const tensor of owned) {
       const values = (prefix: string) => tensors.get(prefix + tensor.name)?.values;

@@ -13,6 +13,7 @@
 import type { RunConfig } from "../model/config.ts";
 import { parameterSpace } from "../model/parameters.ts";
 import { encodedBytes, type SiteCodec } from "../reduce/codec.ts";
+import { leadTakesAll } from "../reduce/holdings.ts";
 import { blockFlops, headFlops } from "./partition.ts";
 import { fragmentOf } from "./rounds.ts";
 import type { LinkSpeed, WorkerSpeed } from "./speed.ts";
@@ -134,7 +135,8 @@ export const microbatchesIn = ({ fill, period }: PipelineCost, seconds: number):
 
 /**
  * How often a worker sends, or takes, most of its gradient when a site's replicas sum: reduce-scatter and all-gather.
- * Where sites sum each step, the lead replica gathers the sums and scatters those of all sites in between.
+ * Where sites sum each step, the lead replica gathers the sums and scatters those of all sites in between, unless it
+ * takes them all.
  */
 export type SumHops = 2 | 4;
 export const sumHops = (strategy: RunConfig["strategy"], sites: number): SumHops =>
@@ -164,7 +166,10 @@ export function siteSumSecondsOf(
   segment: number,
 ): number {
   if (replicas < 2) return 0;
-  return hops * transferSeconds(link, encodedBytes(codec, ((replicas - 1) / replicas) * segment));
+  const others = replicas - 1;
+  return hops === 4 && leadTakesAll(replicas, segment)
+    ? 2 * transferSeconds(link, encodedBytes(codec, others * segment))
+    : hops * transferSeconds(link, encodedBytes(codec, (others / replicas) * segment));
 }
 
 /** A site's line to the others is theirs together: the slowest counts, and the largest delay. */
@@ -193,7 +198,8 @@ export function exchangeSeconds({ strategy, exchanged }: Load, wide: readonly Li
 
 /**
  * One exchange of so many values. Reduce-scatter, then all-gather: every site sends, and receives, all but its own part
- * twice. In `rounds` with 2 bits every site sends its term to all others; there are no sums to send back.
+ * twice. Of two sites, and in `rounds` with 2 bits, every site sends its term to all others; there are no sums to send
+ * back.
  *
  * @param last the run's last exchange
  */
@@ -207,7 +213,7 @@ export function oneExchangeSeconds(
   if (sites < 2) return 0;
   const link = slowestOf(wide);
   const bytes = encodedBytes(wideCodec(strategy, last), values);
-  return isGathered(strategy, last)
+  return isGathered(strategy, sites, last)
     ? transferSeconds(link, (sites - 1) * bytes)
     : 2 * transferSeconds(link, ((sites - 1) / sites) * bytes);
 }

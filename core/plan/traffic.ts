@@ -42,8 +42,8 @@ export const wideCodec = (strategy: StrategyConfig, last: boolean): Codec =>
   strategy.kind === "sync" ? strategy.gradients : codecOfExchange(strategy, last);
 
 /** Whether every site tells all others its term, and there are no sums to send back. */
-export const isGathered = (strategy: StrategyConfig, last: boolean): boolean =>
-  strategy.kind === "rounds" && wideCodec(strategy, last) === "topk";
+export const isGathered = (strategy: StrategyConfig, sites: number, last: boolean): boolean =>
+  sites === 2 || (strategy.kind === "rounds" && wideCodec(strategy, last) === "topk");
 
 /** What each site sends in one exchange of so many values. `shares`: of the sums, by site. */
 export function exchangeBytes(
@@ -56,5 +56,7 @@ export function exchangeBytes(
   if (others === 0) return [0];
   const all = encodedBytes(wideCodec(strategy, last), values);
   // Of every value its term, unless it takes the sum; and the sum to all others, if it does.
-  return shares.map((share) => all * (isGathered(strategy, last) ? others : 1 - share + others * share));
+  return shares.map(
+    (share) => all * (isGathered(strategy, shares.length, last) ? others : 1 - share + others * share),
+  );
 }

@@ -7,7 +7,16 @@ import { partOf, parameterSpace, type Segment } from "../model/parameters.ts";
 import { positionOf, type Plan } from "../plan/plan.ts";
 import type { Codec, SiteCodec } from "./codec.ts";
 import type { UnsaidGradients } from "./error-feedback.ts";
-import { commonSegments, evenParts, holdingsOf, wideSitesOf, type Part, type WideSites } from "./holdings.ts";
+import {
+  commonSegments,
+  evenParts,
+  holdingsOf,
+  leadParts,
+  leadTakesAll,
+  wideSitesOf,
+  type Part,
+  type WideSites,
+} from "./holdings.ts";
 import { sumAcrossSites } from "./sum-across-sites.ts";
 import { SiteSum } from "./sum-in-site.ts";
 import type { SegmentTransport } from "./transport.ts";
@@ -53,11 +62,13 @@ export function sumLayout(model: ModelConfig, plan: Plan, worker: string): SumLa
   const { segment } = holdings[self]![stage]!;
   const sites = wideSitesOf(model, plan);
   const isAlone = sites.holdings.length === 1;
+  const largest = Math.max(...holdings.flat().map(({ segment: { start, end } }) => end - start));
+  const partsOf = !isAlone && leadTakesAll(holdings.length, largest) ? leadParts : evenParts;
   return {
     worker,
     self,
     segment,
-    parts: evenParts(holdings, segment),
+    parts: partsOf(holdings, segment),
     across: isAlone ? null : { sites, pieces: commonSegments(sites.holdings, segment) },
   };
 }

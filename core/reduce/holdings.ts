@@ -70,14 +70,38 @@ export interface Part {
 /** Cuts `segment` so that each of the replicas takes the sum of an even part of whatever it holds. */
 export function evenParts(replicas: readonly Holding[][], segment: Segment): Part[] {
   const shares = replicas.map(() => 1 / replicas.length);
-  return commonSegments(replicas, segment).flatMap(({ start, end }) => {
-    const holders = replicas.map((holdings) => overlaps(holdings, { start, end })[0]!.worker);
-    return cutByShares(end - start, shares)
+  return commonParts(replicas, segment).flatMap(({ segment: { start, end }, holders }) =>
+    cutByShares(end - start, shares)
       .map((cut, taker) => ({
         segment: { start: start + cut.first, end: start + cut.end },
         holders,
         taker,
       }))
-      .filter(({ segment }) => segment.start < segment.end);
-  });
+      .filter(({ segment }) => segment.start < segment.end),
+  );
+}
+
+/** Cuts `segment` so that the first replica takes all sums. */
+export function leadParts(replicas: readonly Holding[][], segment: Segment): Part[] {
+  return commonParts(replicas, segment).map((part) => ({ ...part, taker: 0 }));
+}
+
+function commonParts(replicas: readonly Holding[][], segment: Segment): Omit<Part, "taker">[] {
+  return commonSegments(replicas, segment).map((common) => ({
+    segment: common,
+    holders: replicas.map((holdings) => overlaps(holdings, common)[0]!.worker),
+  }));
+}
+
+/** Values that a lead replica's link carries in the time of a hop or so: half a MiB. */
+const SMALL_SUM = 2 ** 17;
+
+/**
+ * Whether a site's lead replica, which has to hold all sums of its site for the other sites, takes them all itself.
+ * That is two hops fewer than to gather and scatter what the others have taken, and R / 2 times the values over its
+ * links: none more with two replicas, and little where the model is small.
+ * @param values of the largest segment that a worker of the site holds
+ */
+export function leadTakesAll(replicas: number, values: number): boolean {
+  return replicas <= 2 || (replicas - 1) * values <= SMALL_SUM;
 }

@@ -140,15 +140,9 @@ export class OuterState {
     await Promise.all(
       commonSegments(sites.holdings, segment).map(async (piece) => {
         const of = (array: Float32Array) => partOf(array, segment, piece);
-        const values = of(gradient);
-        const carried = of(unsaid.carried);
-        if (codec === "topk") {
-          const terms = { codec, weight, unsaid: carried };
-          await gatherAcrossSites(sites.holdings, worker, piece, values, terms, transport);
-        } else {
-          const feedback = { terms: carried, sums: of(unsaid.sums) };
-          await sumAcrossSites(sites, worker, piece, values, { codec, weight, feedback }, transport);
-        }
+        const terms = { codec, weight, feedback: { terms: of(unsaid.carried), sums: of(unsaid.sums) } };
+        const combine = codec === "topk" ? gatherAcrossSites : sumAcrossSites;
+        await combine(sites, worker, piece, of(gradient), terms, transport);
       }),
     );
     return gradient;

@@ -1,6 +1,7 @@
 // One segment of the canonical space, summed or averaged over sites, so that all go on with the same bits. Reduce-scatter,
-// then all-gather: each site takes the sum of one part and tells the others, encoded once. Or, for terms of which most is
-// zero, an all-gather alone: each site tells all others its term, and all take the same mean.
+// then all-gather: each site takes the sum of one part and tells the others, encoded once. Or an all-gather alone: each
+// site tells all others its term, and all take the same sum. That is for terms of which most is zero, and for two sites,
+// where it is as many bytes, arrives a hop sooner, and rounds nothing twice.
 // Not here: what comes before and after inside a site (hierarchy.ts, outer.ts).
 import { partOf, type Segment } from "../model/parameters.ts";
 import { cutByShares } from "../plan/wide-shares.ts";
@@ -30,9 +31,13 @@ export async function sumAcrossSites(
   worker: string,
   segment: Segment,
   values: Float32Array,
-  { codec, weight, feedback }: Terms,
+  terms: Terms,
   transport: SegmentTransport,
 ): Promise<void> {
+  if (sites.holdings.length === 2) {
+    return gatherAcrossSites(sites, worker, segment, values, terms, transport);
+  }
+  const { codec, weight, feedback } = terms;
   const slice = (array: Float32Array, piece: Segment) => partOf(array, segment, piece);
   const owners = ownersOf(sites.holdings, segment);
   const pieces = cutByShares(segment.end - segment.start, sites.shares).flatMap(({ first, end }, i) =>
@@ -46,7 +51,7 @@ export async function sumAcrossSites(
   for (const { owner, piece } of others) {
     const term = encodeTerm(codec, slice(values, piece), feedback && slice(feedback.terms, piece));
     transport.send(owner, "reduce", piece.start, term);
-    if (weight !== undefined) sendWeight(transport, owner, piece, weight);
+    sendWeight(transport, owner, piece, weight);
   }
 
   const takeSum = async (piece: Segment): Promise<void> => {
@@ -57,13 +62,9 @@ export async function sumAcrossSites(
       add(own, unsaid);
       unsaid.fill(0);
     }
-    const terms = await gathered(owners, worker, own, (owner) =>
-      transport.receive(owner, "reduce", piece.start, own.length),
-    );
-    const sum =
-      weight === undefined
-        ? sumOf(terms)
-        : weightedMean(terms, await weightsOf(transport, owners, worker, piece, weight));
+    const receive = (owner: string) => transport.receive(owner, "reduce", piece.start, own.length);
+    const said = await gathered(owners, worker, own, receive);
+    const sum = sumOf(said, await weightsOf(transport, owners, worker, piece, weight));
     own.set(sum);
     if (owners.length === 1) return;
     const result = encodeTerm(codec, sum, feedback && slice(feedback.sums, piece));
@@ -83,37 +84,29 @@ export async function sumAcrossSites(
 }
 
 /**
- * Replaces `values` by the mean over sites of what each says of its own, weighted by `weight`. Every lead worker that
- * holds the segment calls this. The means are the same everywhere to the last bit: JavaScript's arithmetic is, and terms
- * are taken in the order of `sites`.
- *
- * @param unsaid is set to what this site's encoding leaves out
+ * Replaces `values` by the sum, or mean, over sites of what each says of its own. Every lead worker that holds the
+ * segment calls this. Results are the same everywhere to the last bit: JavaScript's arithmetic is, and terms are taken in
+ * the order of `sites`. Of feedback only that of terms has a part in it.
  */
 export async function gatherAcrossSites(
-  sites: readonly Holding[][],
+  sites: WideSites,
   worker: string,
   segment: Segment,
   values: Float32Array,
-  {
-    codec,
-    weight,
-    unsaid,
-  }: { readonly codec: Codec; readonly weight: number; readonly unsaid: Float32Array },
+  { codec, weight, feedback }: Terms,
   transport: SegmentTransport,
 ): Promise<void> {
-  const owners = ownersOf(sites, segment);
-  unsaid.fill(0);
+  const owners = ownersOf(sites.holdings, segment);
   const gather = async (piece: Segment): Promise<void> => {
-    const mean = partOf(values, segment, piece);
-    const own = encodeWithFeedback(codec, mean, partOf(unsaid, segment, piece));
+    const sum = partOf(values, segment, piece);
+    const own = encodeTerm(codec, sum, feedback && partOf(feedback.terms, segment, piece));
     for (const owner of owners.filter((owner) => owner !== worker)) {
       transport.send(owner, "reduce", piece.start, own);
       sendWeight(transport, owner, piece, weight);
     }
-    const terms = await gathered(owners, worker, decoded(own), (owner) =>
-      transport.receive(owner, "reduce", piece.start, mean.length),
-    );
-    mean.set(weightedMean(terms, await weightsOf(transport, owners, worker, piece, weight)));
+    const receive = (owner: string) => transport.receive(owner, "reduce", piece.start, sum.length);
+    const terms = await gathered(owners, worker, decoded(own), receive);
+    sum.set(sumOf(terms, await weightsOf(transport, owners, worker, piece, weight)));
   };
   await Promise.all(piecesOf(segment).map(gather));
 }
@@ -133,23 +126,27 @@ export function gathered<T>(
   return Promise.all(owners.map((owner) => (owner === worker ? own : receive(owner))));
 }
 
-function sendWeight(transport: SegmentTransport, to: string, { start }: Segment, weight: number): void {
-  transport.send(to, "weight", start, encoded("f32", Float32Array.of(weight)));
+/** Nothing, where sums are not weighted. */
+function sendWeight(
+  transport: SegmentTransport,
+  to: string,
+  { start }: Segment,
+  weight: number | undefined,
+): void {
+  if (weight !== undefined) transport.send(to, "weight", start, encoded("f32", Float32Array.of(weight)));
 }
 
-function weightsOf(
+/** Of each term; undefined where sums are not weighted. */
+async function weightsOf(
   transport: SegmentTransport,
   owners: readonly string[],
   worker: string,
   { start }: Segment,
-  weight: number,
-): Promise<number[]> {
-  return gathered(
-    owners,
-    worker,
-    weight,
-    async (owner) => (await transport.receive(owner, "weight", start, 1))[0]!,
-  );
+  weight: number | undefined,
+): Promise<number[] | undefined> {
+  if (weight === undefined) return undefined;
+  const receive = async (owner: string) => (await transport.receive(owner, "weight", start, 1))[0]!;
+  return gathered(owners, worker, weight, receive);
 }
 
 /** Without a residual, what the encoding leaves out is forgotten. */
@@ -168,8 +165,9 @@ function weightedMean(terms: readonly Float32Array[], weights: readonly number[]
   return mean;
 }
 
-/** In their order, a new array. */
-export function sumOf(terms: readonly Float32Array[]): Float32Array {
+/** In their order, a new array; with weights their mean. */
+export function sumOf(terms: readonly Float32Array[], weights?: readonly number[]): Float32Array {
+  if (weights) return weightedMean(terms, weights);
   const sum = terms[0]!.slice();
   for (const term of terms.slice(1)) add(sum, term);
   return sum;

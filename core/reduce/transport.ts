@@ -14,6 +14,7 @@ export type SegmentKind = "reduce" | "weight" | "result";
 
 /** Moves values of one step between workers. A segment's offset tells apart what one worker sends. */
 export interface SegmentTransport {
+  /** Copies them at once. */
   send(to: string, kind: SegmentKind, offset: number, values: Encoded): void;
   /** The values as their encoding left them. Rejects when they are not `count`: none must stay as they were. */
   receive(from: string, kind: SegmentKind, offset: number, count: number): Promise<Float32Array>;

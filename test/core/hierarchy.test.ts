@@ -18,6 +18,8 @@ const TOKENS = 512;
 const clusters = fc.record({
   layers: fc.integer({ min: 1, max: 6 }),
   tied: fc.boolean(),
+  /** So large that lead replicas of three and more share their sums out, or not. */
+  vocab: fc.constantFrom(256, 8192),
   stages: fc.oneof(fc.constant("auto" as const), fc.integer({ min: 1, max: 3 })),
   sites: fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 4 }),
   site: fc.constantFrom(...SITE_CODECS),
@@ -29,12 +31,14 @@ const clusters = fc.record({
 function clusterPlan({
   layers,
   tied,
+  vocab = 256,
   stages,
   sites,
   speeds,
 }: {
   layers: number;
   tied: boolean;
+  vocab?: number;
   stages: "auto" | number;
   sites: number[];
   speeds?: number[];
@@ -45,7 +49,7 @@ function clusterPlan({
     stages: stages === "auto" ? stages : Math.min(stages, layers),
     batch: 32,
     microbatch: 1,
-    model: { ...base.model, layers, tied },
+    model: { ...base.model, layers, tied, vocab },
   });
   const workers = new Map(
     sites.map((count, s) => [`s${s}`, Array.from({ length: count }, (_, i) => `s${s}-${i}`)] as const),

@@ -39,10 +39,13 @@ test("pieces cover a range without a gap, none larger than it may be", () => {
 });
 
 describe("a range of more than a piece", () => {
-  const segment = { start: 128, end: 128 + 2 * (2 * PIECE + 100) };
+  const segment = { start: 128, end: 128 + 2 * (PIECE + 100) };
   const size = segment.end - segment.start;
   const names = ["a", "b"];
-  const holdings = names.map((worker) => [{ worker, segment }]);
+  const sitesOf = (workers: readonly string[], shares: readonly number[]) => ({
+    holdings: workers.map((worker) => [{ worker, segment }]),
+    shares,
+  });
 
   /** What `a` said of kind `kind`, joined, and the longest that anyone sent. */
   function said({ sent }: Pick<ReturnType<typeof memoryNetwork>, "sent">, kind: string) {
@@ -55,35 +58,32 @@ describe("a range of more than a piece", () => {
   }
 
   test.each<Codec>(["f32", "int8", "int4"])("is summed across sites in pieces: %s", async (codec) => {
-    const network = memoryNetwork(pair(names));
-    const values = names.map((_, seed) => sampleValues("normal", size, seed));
-    const terms = values[0]!.slice(size / 2);
+    const three = [...names, "c"];
+    const sites = sitesOf(three, [0, 1, 0]);
+    const network = memoryNetwork(pair(three));
+    const values = three.map((_, seed) => sampleValues("normal", size, seed));
+    const whole = bytesOf(encode(codec, values[0]!.slice()));
     await Promise.all(
-      names.map((worker, i) =>
-        sumAcrossSites(
-          { holdings, shares: [0.5, 0.5] },
-          worker,
-          segment,
-          values[i]!,
-          { codec },
-          network.transport(worker),
-        ),
+      three.map((worker, i) =>
+        sumAcrossSites(sites, worker, segment, values[i]!, { codec }, network.transport(worker)),
       ),
     );
     const { bytes, longest } = said(network, "reduce");
     expect(longest).toBe(PIECE);
-    expect(bytes.equals(bytesOf(encode(codec, terms)))).toBe(true);
-    expect(bytesOf(values[0]!).equals(bytesOf(values[1]!))).toBe(true);
+    expect(bytes.equals(whole)).toBe(true);
+    for (const others of values.slice(1)) expect(bytesOf(others).equals(bytesOf(values[0]!))).toBe(true);
   });
 
-  test("is gathered in pieces, where only the largest are sent", async () => {
+  test.each<Codec>(["f32", "int4", "topk"])("is gathered in pieces: %s", async (codec) => {
+    const sites = sitesOf(names, [0.5, 0.5]);
     const network = memoryNetwork(pair(names));
     const values = names.map((_, seed) => sampleValues("normal", size, seed));
-    const whole = bytesOf(encode("topk", values[0]!));
+    const whole = bytesOf(encode(codec, values[0]!.slice()));
     await Promise.all(
       names.map((worker, i) => {
-        const terms = { codec: "topk", weight: 1, unsaid: new Float32Array(size) } as const;
-        return gatherAcrossSites(holdings, worker, segment, values[i]!, terms, network.transport(worker));
+        const feedback = { terms: new Float32Array(size), sums: new Float32Array(size) };
+        const terms = { codec, weight: 1, feedback };
+        return gatherAcrossSites(sites, worker, segment, values[i]!, terms, network.transport(worker));
       }),
     );
     const { bytes, longest } = said(network, "reduce");

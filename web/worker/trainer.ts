@@ -18,11 +18,8 @@ import { flopsOf, type StageWork, type Work } from "../../core/plan/work.ts";
 import type { Times, WorkerMessage } from "../../core/protocol/control.ts";
 import type { FrameKind } from "../../core/protocol/frame.ts";
 import { Random } from "../../core/random.ts";
-import type { UnsaidGradients } from "../../core/reduce/error-feedback.ts";
-import { sumLayout, sumOverReplicas, type SumLayout } from "../../core/reduce/hierarchy.ts";
-import type { Stage } from "../engine/stage.ts";
-import type { Channel, Place } from "./channel.ts";
-import type { Meter } from "./meter.ts";
+import type { Place } from "./channel.ts";
+import { GradientSum, type GradientSumParts } from "./gradient-sum.ts";
 import type { OuterLoop } from "./outer-loop.ts";
 import type { Pacer } from "./pacer.ts";
 import type { SpeedEstimate } from "./speed-estimate.ts";
@@ -36,14 +33,9 @@ const AFTER_MERGE = 1;
 /** Null where the value is not finite: JSON has no NaN, and the coordinator stops the run on it. */
 type Sum = number | null;
 
-export interface TrainerParts {
-  readonly self: string;
-  readonly assignment: Assignment;
+export interface TrainerParts extends GradientSumParts {
   readonly range: StageRange;
-  readonly stage: Stage;
   readonly slots: number;
-  readonly channel: Channel;
-  readonly meter: Meter;
   /** What the stage computes for a microbatch. */
   readonly work: StageWork;
   /** Null where the worker is as fast as it can be. */
@@ -52,8 +44,6 @@ export interface TrainerParts {
   readonly estimate: SpeedEstimate;
   /** Of strategy `rounds`. */
   readonly outerLoop: OuterLoop | null;
-  /** Of strategy `sync`, where its codec needs error feedback. */
-  readonly unsaid: UnsaidGradients | null;
   readonly tokens: { readonly train: Tokens; readonly valid: Tokens };
 }
 
@@ -64,8 +54,7 @@ export class Trainer {
   /** Neighbours in the pipeline; the first has no previous one, the last no next. */
   readonly #previous: string | undefined;
   readonly #next: string | undefined;
-  /** Of gradients: over all replicas, or, where sites exchange by rounds, over those of this site. Null where it is alone. */
-  readonly #sum: SumLayout | null;
+  readonly #sum: GradientSum;
   /** Whether it has done a step: in the first one, much happens that happens only once. */
   #stepped = false;
   /** Reads of a slot still on their way: a slot's staging buffer serves one read at a time. */
@@ -78,12 +67,7 @@ export class Trainer {
     this.#replica = assignment.plan.replicas[this.#position.replica]!;
     this.#previous = this.#replica.stages[this.#position.stage - 1]?.worker;
     this.#next = this.#replica.stages[this.#position.stage + 1]?.worker;
-    const { config, plan } = assignment;
-    const summed =
-      config.strategy.kind === "sync"
-        ? plan
-        : { replicas: plan.replicas.filter(({ site }) => site === this.#replica.site), spare: [] };
-    this.#sum = summed.replicas.length > 1 ? sumLayout(config.model, summed, self) : null;
+    this.#sum = new GradientSum(parts, this.#replica.site);
     this.#reads = Array.from({ length: slots }, () => Promise.resolve());
   }
 
@@ -131,8 +115,7 @@ export class Trainer {
     }
     await Promise.all(this.#reads);
     await this.#foldTiedEmbedding(step);
-    await this.#sumGradients(step);
-    const sums = await stage.sums();
+    const sums = await this.#sum.take(step);
     const squaredNorm = finite(sums.squaredNorm);
     this.#learnSpeed(meter.atWork - atWorkBefore);
     const times = meter.take();
@@ -251,21 +234,6 @@ export class Trainer {
   get #lendsEmbedding(): boolean {
     const { assignment, range } = this.#parts;
     return assignment.config.model.tied && range.embed && !range.head;
-  }
-
-  async #sumGradients(step: number): Promise<void> {
-    if (!this.#sum) return;
-    const { assignment, stage, channel, meter, unsaid } = this.#parts;
-    const { config } = assignment;
-    const { strategy, siteGradients: site } = config;
-    const wide = strategy.kind === "sync" ? strategy.gradients : "f32";
-    const gradient = await stage.gradient();
-    const codecs = { site, wide, unsaid };
-    const watch = (acrossSites: Promise<unknown>) => meter.waitForExchange(meter.exchange(acrossSites));
-    const tokens = config.batch * config.model.context;
-    const sum = sumOverReplicas(this.#sum, gradient, tokens, codecs, channel.segments(step), watch);
-    await meter.wait(sum);
-    stage.setGradient(gradient, stage.segment.start);
   }
 
   /** The head's copy of a tied embedding takes its owner's values. */

@@ -33,6 +33,8 @@ export interface ServerOptions {
   /** Folder for everything that is kept. */
   readonly data: string;
   readonly tls: boolean;
+  /** To go on with the run that the server was in when it ended; else that one counts as stopped. */
+  readonly goesOn?: boolean;
 }
 
 export interface RunningServer {
@@ -76,6 +78,7 @@ async function startLocked(options: ServerOptions, unlock: () => Promise<void>):
     ]);
     const checkpoints = new Checkpoints(options.data, blobs);
     const coordinator = new RunCoordinator({ store, blobs, checkpoints });
+    await (options.goesOn ? coordinator.goOn() : store.stopUnfinished());
     const metrics = new Metrics(() => coordinator.snapshot());
     const brokerKey = randomBytes(12).toString("hex");
     const broker = createBroker({ key: brokerKey });
@@ -103,6 +106,7 @@ async function startLocked(options: ServerOptions, unlock: () => Promise<void>):
       coordinator,
       certificate,
       async close() {
+        coordinator.close();
         control.close();
         broker.close();
         relay.close();

@@ -62,14 +62,17 @@ export class Checkpoints {
 
   /** A checkpoint by its id, or the latest of a run by the run's id. @throws UserError when there is none */
   async find(name: string): Promise<Checkpoint> {
-    const ids = (await readdir(this.#folder).catch(() => []))
-      .filter((file) => file.endsWith(".json"))
-      .map((file) => file.slice(0, -".json".length));
-    if (ids.includes(name)) return this.#read(name);
-    const ofRun = (await Promise.all(ids.map((id) => this.#read(id)))).filter(({ run }) => run === name);
-    const latest = ofRun.sort((a, b) => a.step - b.step).at(-1);
+    if ((await this.#ids()).includes(name)) return this.#read(name);
+    const latest = await this.latest(name);
     if (latest) return latest;
     throw new UserError(`no checkpoint and no run with checkpoints is called '${name}' in ${this.#folder}`);
+  }
+
+  /** The latest of a run; null when it has none. */
+  async latest(run: string): Promise<Checkpoint | null> {
+    const all = await Promise.all((await this.#ids()).map((id) => this.#read(id)));
+    const ofRun = all.filter((checkpoint) => checkpoint.run === run);
+    return ofRun.sort((a, b) => a.step - b.step).at(-1) ?? null;
   }
 
   /** One file of the checkpoint's Hugging Face directory; null when it has no such file. */
@@ -115,6 +118,11 @@ export class Checkpoints {
       if (known) throw new UserError(`${directory}: ${error.message}`);
       throw error;
     }
+  }
+
+  async #ids(): Promise<string[]> {
+    const files = await readdir(this.#folder).catch(() => []);
+    return files.filter((file) => file.endsWith(".json")).map((file) => file.slice(0, -".json".length));
   }
 
   async #read(id: string): Promise<Checkpoint> {

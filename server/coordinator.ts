@@ -3,7 +3,7 @@
 // Not here: sockets (control.ts), the course of a run (run.ts), plans (core/plan).
 import { randomBytes } from "node:crypto";
 import { stat } from "node:fs/promises";
-import type { RunConfig } from "../core/model/config.ts";
+import { RunConfig } from "../core/model/config.ts";
 import { parameterSpace } from "../core/model/parameters.ts";
 import type { WorkerSpeed } from "../core/plan/speed.ts";
 import type { ClientMessage } from "../core/protocol/control.ts";
@@ -18,7 +18,7 @@ import { UserError } from "./errors.ts";
 import { LinkTable } from "./link-table.ts";
 import { log } from "./log.ts";
 import { Planning } from "./planning.ts";
-import { Run, type Crew } from "./run.ts";
+import { Run, type Crew, type RunParts } from "./run.ts";
 import type { Store } from "./store.ts";
 
 const EVENTS_SHOWN = 5000;
@@ -54,6 +54,7 @@ export class RunCoordinator implements Coordinator {
   #driving: Promise<void> = Promise.resolve();
   #crewChanged: (() => void) | null = null;
   #reconsidering: NodeJS.Timeout | undefined;
+  #closed = false;
 
   constructor(parts: CoordinatorParts) {
     this.#parts = parts;
@@ -73,7 +74,7 @@ export class RunCoordinator implements Coordinator {
 
   leave(worker: string, reason: string): void {
     const member = this.#members.get(worker);
-    if (!member) return;
+    if (!member || this.#closed) return;
     this.#members.delete(worker);
     this.#links.forget(worker);
     this.#run?.lose(worker, reason);
@@ -124,24 +125,36 @@ export class RunCoordinator implements Coordinator {
       config.init ? this.#initial(config, config.init, id) : null,
     ]);
     const number = await this.#parts.store.createRun({ id, config });
-    this.#links.beginRun();
-    this.#events = [];
-    this.#run = new Run({
-      id,
-      number,
-      config,
-      planning: new Planning(config),
-      corpus,
-      checkpoints: this.#parts.checkpoints,
-      start,
-      crew: () => this.#readyCrew(),
-      someCrew: () => this.#someCrew(),
-      emit: (event) => this.#emit(id, event),
-      changed: () => this.#changed(),
-    });
-    this.#emit(id, { event: "started", run: id, parameters: parameterSpace(config.model).parameters });
-    this.#driving = this.#run.drive();
+    this.#drive({ id, number, config, corpus, start }, []);
     return id;
+  }
+
+  /**
+   * Goes on with the run that the server was in when it ended, if there is one, from its latest checkpoint. What it counts
+   * (bytes, time at work) it counts from here on.
+   */
+  async goOn(): Promise<void> {
+    const { store, blobs, checkpoints } = this.#parts;
+    const left = await store.unfinished();
+    if (!left) return;
+    const { id, number, status } = left;
+    const events = await store.events(id);
+    try {
+      const config = RunConfig.parse(left.config);
+      const own = await checkpoints.latest(id);
+      const start = own ?? (config.init ? await this.#initial(config, config.init, id) : null);
+      this.#drive({ id, number, config, corpus: await loadCorpus(config, blobs), start }, events);
+    } catch (error) {
+      // What it needs is not there any more.
+      const message = `the server was started again, but the run cannot go on: ${(error as Error).message}`;
+      log.error({ run: id, error }, "the run cannot go on");
+      await store.addEvent(id, { event: "failed", message, cause: "failure" });
+      await store.updateRun(id, { status: "failed", step: left.step, checkpoint: left.checkpoint });
+      return;
+    }
+    const { step } = this.#run!;
+    this.#emit(id, { event: "recovered", step, generation: 1, reason: "the server was started again" });
+    if (status === "paused") this.pause(id);
   }
 
   async stop(run: string): Promise<void> {
@@ -177,6 +190,12 @@ export class RunCoordinator implements Coordinator {
     };
   }
 
+  /** The server ends, and what happens to workers from now on does not matter: a run goes on with the next server. */
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#reconsidering);
+  }
+
   /** Whether the run under way links the two. */
   linked(worker: string, other: string): boolean {
     const links = this.#active ? this.#run!.links : [];
@@ -197,6 +216,28 @@ export class RunCoordinator implements Coordinator {
     const file = EXPORTED_FILES.find((known) => known === name) as ExportedFile | undefined;
     if (!file) return null;
     return this.#parts.checkpoints.exportFile(await this.#parts.checkpoints.find(run), file);
+  }
+
+  #drive(
+    of: Pick<RunParts, "id" | "number" | "config" | "corpus" | "start">,
+    events: readonly RunEvent[],
+  ): void {
+    const { id, config } = of;
+    this.#links.beginRun();
+    this.#events = events.slice(-EVENTS_SHOWN);
+    this.#run = new Run({
+      ...of,
+      planning: new Planning(config),
+      checkpoints: this.#parts.checkpoints,
+      crew: () => this.#readyCrew(),
+      someCrew: () => this.#someCrew(),
+      emit: (event) => this.#emit(id, event),
+      changed: () => this.#changed(),
+    });
+    if (events.length === 0) {
+      this.#emit(id, { event: "started", run: id, parameters: parameterSpace(config.model).parameters });
+    }
+    this.#driving = this.#run.drive();
   }
 
   get #active(): boolean {
@@ -313,6 +354,7 @@ export class RunCoordinator implements Coordinator {
   }
 
   #emit(run: string, event: RunEvent): void {
+    if (this.#closed) return;
     this.#events = [...this.#events.slice(-(EVENTS_SHOWN - 1)), event];
     this.#parts.store
       .addEvent(run, event)
@@ -322,6 +364,7 @@ export class RunCoordinator implements Coordinator {
   }
 
   #changed(): void {
+    if (this.#closed) return;
     const run = this.#run;
     if (run) {
       this.#parts.store

@@ -2,7 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
-import { asc, desc, eq } from "drizzle-orm";
+import { asc, desc, eq, inArray } from "drizzle-orm";
 import { integer, jsonb, pgTable, serial, text, timestamp } from "drizzle-orm/pg-core";
 import { drizzle, type PgliteDatabase } from "drizzle-orm/pglite";
 import type { RunConfig } from "../core/model/config.ts";
@@ -30,15 +30,17 @@ const SET_UP = `
     step integer not null default 0, checkpoint text, created timestamptz not null default now());
   create table if not exists events (
     seq serial primary key, run text not null references runs(id), event jsonb not null);
-  create index if not exists events_by_run on events (run, seq);
-  -- A run whose server ended under it: its checkpoints are there to start from.
-  update runs set status = 'stopped' where status in ('waiting', 'preparing', 'training', 'paused');`;
+  create index if not exists events_by_run on events (run, seq);`;
+
+const UNFINISHED = ["waiting", "preparing", "training", "paused"] as const;
 
 export type StoredRun = typeof runs.$inferSelect;
 
 export class Store {
   readonly #client: PGlite;
   readonly #db: PgliteDatabase;
+  /** Not waited for by whoever told them, but before the end. */
+  readonly #writes = new Set<Promise<unknown>>();
 
   private constructor(client: PGlite) {
     this.#client = client;
@@ -60,7 +62,7 @@ export class Store {
   }
 
   async updateRun(id: string, changes: Pick<StoredRun, "status" | "step" | "checkpoint">): Promise<void> {
-    await this.#db.update(runs).set(changes).where(eq(runs.id, id));
+    await this.#write(this.#db.update(runs).set(changes).where(eq(runs.id, id)));
   }
 
   async run(id: string): Promise<StoredRun | null> {
@@ -72,8 +74,19 @@ export class Store {
     return this.#db.select().from(runs).orderBy(desc(runs.number));
   }
 
+  /** The run that a server was in when it ended; null when it was in none. */
+  async unfinished(): Promise<StoredRun | null> {
+    const left = this.#db.select().from(runs).where(inArray(runs.status, UNFINISHED));
+    return (await left.orderBy(desc(runs.number)).limit(1))[0] ?? null;
+  }
+
+  /** It does not go on: its checkpoints are there to start from. */
+  async stopUnfinished(): Promise<void> {
+    await this.#db.update(runs).set({ status: "stopped" }).where(inArray(runs.status, UNFINISHED));
+  }
+
   async addEvent(run: string, event: RunEvent): Promise<void> {
-    await this.#db.insert(events).values({ run, event });
+    await this.#write(this.#db.insert(events).values({ run, event }));
   }
 
   /** Oldest first. */
@@ -82,7 +95,14 @@ export class Store {
     return rows.map(({ event }) => event);
   }
 
-  close(): Promise<void> {
-    return this.#client.close();
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#writes);
+    await this.#client.close();
+  }
+
+  #write(query: PromiseLike<unknown>): Promise<unknown> {
+    const write = Promise.resolve(query).finally(() => this.#writes.delete(write));
+    this.#writes.add(write);
+    return write;
   }
 }

@@ -29,9 +29,12 @@ async function serve({ port, data, host, tls = false }: Options): Promise<number
     port: parsePort(port),
     data,
     tls,
+    goesOn: true,
     host: host ?? (tls ? "0.0.0.0" : "localhost"),
   });
   console.log(describe(server));
+  const { run } = server.coordinator.snapshot();
+  if (run) console.log(`run ${run.id} goes on from step ${run.step}, once there are workers`);
   await stop;
   await server.close();
   return EXIT.interrupted;

@@ -1,6 +1,7 @@
 // A worker that goes: the others go on from what a replica holds, or else from the latest checkpoint; and no step is lost.
 import type { Page } from "playwright";
 import { expect, onTestFinished, test } from "vitest";
+import type { RunEvent } from "../../core/protocol/events.ts";
 import { FRAME_KINDS } from "../../core/protocol/frame.ts";
 import { startServer } from "../../server/app.ts";
 import { launchChromium } from "../../server/browser.ts";
@@ -97,4 +98,42 @@ test("a GPU device lost in the middle of a run: the page stays, opens it again a
   expect(eventsOf(events, "recovered")).not.toEqual([]);
   expect(eventsOf(events, "done")[0]).toMatchObject({ steps: 30 });
   expect(loads).toBe(1);
+});
+
+test("the server is started again in the middle of a run: workers come back, and it goes on from its checkpoint", async () => {
+  const data = scratchFolder();
+  const first = await startServer({ port: 0, host: "localhost", data, tls: false });
+  const headless = await launchChromium();
+  onTestFinished(() => headless.browser.close());
+  const page = await headless.context.newPage();
+  await joinSite(page, { server: first.url, site: "a", token: first.tokens.worker, pace: null });
+  const before: RunEvent[] = [];
+  const reached = new Promise<void>((resolve) => {
+    first.coordinator.subscribe((update) => {
+      if (update.type !== "event") return;
+      before.push(update.event);
+      if (update.event.event === "step" && update.event.step === 13) resolve();
+    });
+  });
+  const run = await first.coordinator.start(tinyConfig({ steps: STEPS, checkpointEvery: 5 }));
+  await reached;
+  await first.close();
+  const port = Number(new URL(first.url).port);
+  const second = await startServer({ port, host: "localhost", data, tls: false, goesOn: true });
+  onTestFinished(() => second.close());
+  const events = await eventsUntilEnd(second.coordinator);
+  expect(eventsOf(events, "failed")).toEqual([]);
+  expect(eventsOf(events, "done")[0]).toMatchObject({ run, steps: STEPS });
+  const [recovered] = eventsOf(second.coordinator.history().events, "recovered").slice(-1);
+  expect(recovered!.reason).toBe("the server was started again");
+  // From the latest checkpoint on, with the losses that steps done again had.
+  const [next] = eventsOf(events, "step");
+  expect([6, 11]).toContain(next!.step);
+  const losses = new Map(eventsOf(before, "step").map(({ step, loss }) => [step, loss]));
+  for (const { step, loss } of eventsOf(events, "step")) {
+    expect(Math.abs((losses.get(step) ?? loss) / loss - 1)).toBeLessThan(1e-4);
+  }
+  expect(eventsOf(events, "step").map(({ step }) => step)).toEqual(
+    Array.from({ length: STEPS - next!.step + 1 }, (_, i) => next!.step + i),
+  );
 });

@@ -41,4 +41,8 @@ test("runs and events outlive the store", async () => {
   expect(await reopened.events("tiny-a")).toEqual(events);
   expect(await reopened.events("tiny-b")).toEqual([]);
   expect(await reopened.run("tiny-c")).toBe(null);
+  expect((await reopened.unfinished())!.id).toBe("tiny-b");
+  await reopened.stopUnfinished();
+  expect(await reopened.unfinished()).toBe(null);
+  expect((await reopened.run("tiny-b"))!.status).toBe("stopped");
 }, 90_000);

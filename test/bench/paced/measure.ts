@@ -5,7 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { RunConfig } from "../../../core/model/config.ts";
-import { NOTHING_MEASURED, USUAL_SITE_LINK } from "../../../core/plan/measured.ts";
+import { linkSpeeds, type MeasuredLink } from "../../../core/plan/link-speeds.ts";
 import { planRun } from "../../../core/plan/planner.ts";
 import type { WorkerSpeed } from "../../../core/plan/speed.ts";
 import type { RunEvent } from "../../../core/protocol/events.ts";
@@ -55,7 +55,7 @@ async function measureCluster(
   const sum = workers.reduce((all, { pace }) => all + alone.get(pace)!, 0);
   const planned = await train(workers, config, SETTLING);
   const reached = rateOf(config, planned.seconds);
-  const predicted = predictedRate(config, planned.events);
+  const predicted = predictedRate(config, planned);
   say(`${name}: ${reached.toFixed(1)} of ${sum.toFixed(1)} tokens/s, ${predicted.toFixed(1)} predicted`);
   const even = await train(workers, { ...pacedRun(EVEN_STEPS), stages: 1 }, SETTLING, { hideSpeeds: true });
   const evenly = rateOf(config, even.seconds);
@@ -71,18 +71,32 @@ async function measureCluster(
   };
 }
 
-/** Steps of one run, seconds each, without the first `skipped`. */
+interface Trained {
+  /** Of each step. */
+  readonly seconds: number[];
+  readonly events: RunEvent[];
+  readonly plans: number;
+  /** As they measured by the end. */
+  readonly links: MeasuredLink[];
+}
+
+/** One run; of its steps without the first `skipped`. */
 async function train(
   workers: readonly PacedWorker[],
   config: RunConfig,
   skipped: number,
   { hideSpeeds = false } = {},
-): Promise<{ seconds: number[]; events: RunEvent[]; plans: number }> {
+): Promise<Trained> {
   return withCluster(workers, async (server) => {
     if (hideSpeeds) hideSpeedsFrom(server);
     const events = await runToEnd(server, config);
     const plans = events.filter(({ event }) => event === "plan").length;
-    return { seconds: secondsOf(events).slice(skipped), events, plans };
+    const links = server.coordinator
+      .snapshot()
+      .workers.flatMap(({ id, links }) =>
+        links.map(({ peer, ...speed }) => ({ from: id, to: peer, generation: 1, speed })),
+      );
+    return { seconds: secondsOf(events).slice(skipped), events, plans, links };
   });
 }
 
@@ -176,8 +190,8 @@ function setPace(page: HeadlessPage, pace: number): Promise<unknown> {
   })()`);
 }
 
-/** What the planner foretold of the last plan, from the speeds that it was made of. */
-function predictedRate(config: RunConfig, events: readonly RunEvent[]): number {
+/** What the planner foretells of the last plan, from the speeds that it was made of and the links as they were measured. */
+function predictedRate(config: RunConfig, { events, links }: Trained): number {
   const plan = events.findLast((event) => event.event === "plan")!;
   const ids = Object.keys(plan.speeds).sort();
   const sites = new Map<string, string[]>();
@@ -185,12 +199,8 @@ function predictedRate(config: RunConfig, events: readonly RunEvent[]): number {
     const site = id.slice(0, id.lastIndexOf("-"));
     sites.set(site, [...(sites.get(site) ?? []), id]);
   }
-  const measured = {
-    ...NOTHING_MEASURED,
-    workers: new Map<string, WorkerSpeed>(Object.entries(plan.speeds)),
-    siteLinks: new Map([...sites.keys()].map((site) => [site, USUAL_SITE_LINK])),
-  };
-  return planRun(config, sites, measured).prediction!.tokensPerSecond;
+  const workers = new Map<string, WorkerSpeed>(Object.entries(plan.speeds));
+  return planRun(config, sites, { workers, ...linkSpeeds(sites, links) }).prediction!.tokensPerSecond;
 }
 
 const secondsOf = (events: readonly RunEvent[]): number[] =>

@@ -27,7 +27,9 @@ export const FRAME_KINDS = {
   token: 7,
   /** The weight of a term in a mean: the tokens it stands for. */
   weight: 8,
-  /** New values of parameters, from a site's lead replica to its other replicas. */
+  /**
+   * What sites agree on of parameters, or what an exchange makes of that, for those that lack it: `microbatch` says which.
+   */
   parameters: 9,
   /**
    * Asks for a part of the state that a worker keeps of a generation that ended: `microbatch` says of which array,

@@ -1,6 +1,7 @@
 // Strategy `rounds` on one worker: begins exchanges of a fragment beside the training, takes the outer step when the
 // coordinator says that all sites can, and lets exchanges take effect.
-// The stages of a site's lead replica exchange with other sites; those of its other replicas are told the result.
+// The stages of a site's lead replica exchange with other sites and tell those of its other replicas what came of it, so
+// that all take the same outer step: what sites agree on is held by every replica.
 // Not here: the outer step itself (core/reduce/outer.ts), when and for whom (server/strategy/rounds.ts).
 import type { RoundsConfig } from "../../core/model/config.ts";
 import {
@@ -21,7 +22,7 @@ import {
   type Holding,
   type WideSites,
 } from "../../core/reduce/holdings.ts";
-import type { OuterState } from "../../core/reduce/outer.ts";
+import type { Outcome, OuterState } from "../../core/reduce/outer.ts";
 import type { Stage } from "../engine/stage.ts";
 import type { Channel } from "./channel.ts";
 import type { Meter } from "./meter.ts";
@@ -35,8 +36,7 @@ export interface OuterLoopParts {
   readonly stage: Stage;
   readonly channel: Channel;
   readonly meter: Meter;
-  /** Null on a stage that is not of its site's lead replica. */
-  readonly outer: OuterState | null;
+  readonly outer: OuterState;
 }
 
 /** Begun and not yet taken effect. */
@@ -51,7 +51,8 @@ interface UnderWay {
 export class OuterLoop {
   readonly #parts: OuterLoopParts;
   readonly #sites: WideSites;
-  /** What the lead replica of this worker's site holds, and its other replicas. */
+  /** Whether this worker is of its site's lead replica; what that one holds, and the site's other replicas. */
+  readonly #leads: boolean;
   readonly #leaders: readonly Holding[];
   readonly #followers: readonly Holding[];
   /** Exchanges by the step after which they began. */
@@ -66,6 +67,7 @@ export class OuterLoop {
     this.#parts = parts;
     this.#sites = wideSitesOf(config.model, plan);
     this.#leaders = this.#sites.holdings[leads.indexOf(lead)]!;
+    this.#leads = this.#leaders.some(({ worker }) => worker === self);
     this.#followers = plan.replicas
       .filter((replica) => replica.site === site && replica !== lead)
       .flatMap((replica) => holdingsOf(config.model, replica));
@@ -76,16 +78,10 @@ export class OuterLoop {
    * have come.
    */
   async exchange({ step, exchanges, last }: Order<"exchange">): Promise<{ arrived: Promise<void> }> {
-    const { outer, channel, stage, strategy, meter, self: worker } = this.#parts;
-    const transport = channel.segments(step);
-    const options = { strategy, sites: this.#sites, worker };
-    const segments = exchanges.map(({ fragment }) => this.#segments(fragment));
-    const local = split(await stage.read("parameters", segments.flat()), segments.flat());
-    const begun = exchanges.flatMap(({ tokens }, i) =>
-      segments[i]!.map((segment) =>
-        outer!.exchange({ segment, local: local.get(segment)!, tokens, last }, options, transport),
-      ),
-    );
+    const { channel, meter } = this.#parts;
+    const begun = this.#leads
+      ? await this.#exchangeWithSites(step, exchanges, last)
+      : exchanges.flatMap(({ fragment }) => this.#segments(fragment).map(this.#hear(step, last)));
     let conclude!: () => void;
     const word = new Promise<void>((resolve) => (conclude = resolve));
     const ends = Promise.all(begun);
@@ -105,40 +101,35 @@ export class OuterLoop {
     conclude();
   }
 
-  /** Waits for the exchange's conclusion and lets it take effect. Returns CRC-32s of the anchors by part of the model. */
+  /**
+   * Waits for the exchange's conclusion and lets it take effect. Returns CRC-32s of the anchors by part of the model, on
+   * the lead replica.
+   */
   async merge({ step, fragments, last }: Order<"merge">): Promise<Record<string, number>> {
-    const { outer, meter } = this.#parts;
-    if (!outer) {
-      const segments = fragments.flatMap((fragment) => this.#segments(fragment));
-      await meter.wait(this.#follow(step, segments));
-      return {};
-    }
     const exchange = this.#underWay.get(step);
-    if (exchange) await meter.waitForExchange(exchange.concluded);
+    if (exchange) await this.#parts.meter.waitForExchange(exchange.concluded);
     this.#underWay.delete(step);
-    await this.#takeEffect(outer, step, fragments, last ? 0 : this.#keep);
-    return this.#hashes(outer, fragments);
+    await this.#takeEffect(fragments, last ? 0 : this.#keep);
+    return this.#leads ? this.#hashes(fragments) : {};
   }
 
   /** Gives, or takes, what all sites ought to agree on of a part of the model. */
   async repair({ step, part, from, to }: Order<"repair">): Promise<void> {
     const { outer, channel, self, assignment, range } = this.#parts;
-    if (!outer) return;
     const tensors = ownedTensors(parameterSpace(assignment.config.model), range);
     const wanted = tensors.filter((tensor) => partName(tensor.part) === part);
     for (const { offset, size } of wanted) {
       const segment = { start: offset, end: offset + size };
-      for (const [index, array] of AGREED.entries()) {
-        const place = { step, microbatch: index };
-        const write = (values: Float32Array, start: number) =>
-          outer.part(array, { start, end: start + values.length }).set(values);
-        if (self === from) channel.sendSegment(to, "parameters", place, segment, outer.part(array, segment));
-        else await channel.receiveSegment(from, "parameters", place, segment, write);
+      for (const array of AGREED) {
+        const values = outer.part(array, segment);
+        const place = placeOf(step, array);
+        if (self === from) channel.sendSegment(to, "parameters", place, segment, values);
+        else await channel.receiveSegment(from, "parameters", place, segment, writeTo(values, segment));
       }
     }
   }
 
-  /** What this site made of wrong values goes: its parameters become the anchor's, on all replicas. */
+  /** What this site made of wrong values goes: the other replicas take the lead's, and all their parameters the anchor's. */
   async renew({ step, part }: Order<"renew">): Promise<void> {
     const { outer, stage, self, assignment, strategy, meter } = this.#parts;
     const tensors = parameterSpace(assignment.config.model).tensors.filter(
@@ -149,15 +140,17 @@ export class OuterLoop {
         overlaps([{ worker: self, segment: stage.segment }], { start: offset, end: offset + size }),
       )
       .map(({ segment }) => segment);
-    if (!outer) return meter.wait(this.#follow(step, segments));
     // What an exchange under way makes of the anchor belongs to it.
     await meter.waitForExchange(this.settle());
     for (const segment of segments) {
-      const anchor = outer.part("anchor", segment);
-      stage.write("parameters", anchor, segment.start);
+      for (const array of AGREED) {
+        const values = outer.part(array, segment);
+        if (this.#leads) this.#tell(step, array, segment, values);
+        else await meter.wait(this.#listen(step, array, segment, values));
+      }
+      stage.write("parameters", outer.part("anchor", segment), segment.start);
       // Where only the largest are sent, what is left unsaid would be added yet.
-      if (strategy.bits === 2) outer.part("carried", segment).fill(0);
-      this.#lead(step, segment, anchor);
+      if (strategy.bits === 2) outer.unsaid!.of(segment).terms.fill(0);
     }
   }
 
@@ -177,41 +170,75 @@ export class OuterLoop {
     return bits === 2 ? "unsaid" : merge;
   }
 
+  /** Of each segment of the fragments: what is to be done at the conclusion, once its mean has come and been passed on. */
+  async #exchangeWithSites(
+    step: number,
+    exchanges: Order<"exchange">["exchanges"],
+    last: boolean,
+  ): Promise<Promise<() => void>[]> {
+    const { outer, channel, stage, strategy, self: worker } = this.#parts;
+    const transport = channel.segments(step);
+    const options = { strategy, sites: this.#sites, worker };
+    const segments = exchanges.map(({ fragment }) => this.#segments(fragment));
+    const local = split(await stage.read("parameters", segments.flat()), segments.flat());
+    return exchanges.flatMap(({ tokens }, i) =>
+      segments[i]!.map(async (segment) => {
+        const contribution = { segment, local: local.get(segment)!, tokens, last };
+        const { outcome, unsaid } = await outer.exchange(contribution, options, transport);
+        this.#tell(step, "mean", segment, outcome.mean);
+        if (outcome.rest) this.#tell(step, "rest", segment, outcome.rest);
+        return () => outer.step(outcome, strategy, unsaid);
+      }),
+    );
+  }
+
+  /** The same of a segment whose mean comes from the lead replica. */
+  #hear(step: number, last: boolean): (segment: Segment) => Promise<() => void> {
+    const { outer, strategy } = this.#parts;
+    return async (segment) => {
+      const empty = () => new Float32Array(segment.end - segment.start);
+      const [mean, rest] = [empty(), strategy.bits === 2 && !last ? empty() : null];
+      await Promise.all([
+        this.#listen(step, "mean", segment, mean),
+        rest && this.#listen(step, "rest", segment, rest),
+      ]);
+      const outcome: Outcome = { segment, mean, rest, last };
+      return () => outer.step(outcome, strategy);
+    };
+  }
+
   /** `keep`: see `OuterState.merge`. */
-  async #takeEffect(outer: OuterState, step: number, fragments: readonly number[], keep: number | "unsaid") {
-    const { stage } = this.#parts;
+  async #takeEffect(fragments: readonly number[], keep: number | "unsaid"): Promise<void> {
+    const { outer, stage } = this.#parts;
     const segments = fragments.flatMap((fragment) => this.#segments(fragment));
     const local = split(await stage.read("parameters", segments), segments);
     for (const [segment, values] of local) {
       outer.merge(segment, values, keep);
       stage.write("parameters", values, segment.start);
-      this.#lead(step, segment, values);
     }
   }
 
-  /** Gives the site's other replicas the values that the lead replica goes on with. */
-  #lead(step: number, segment: Segment, values: Float32Array<ArrayBuffer>): void {
+  /** Gives the site's other replicas values that the lead replica has for a segment. */
+  #tell(step: number, what: Told, segment: Segment, values: Float32Array): void {
     for (const { worker, segment: part } of overlaps(this.#followers, segment)) {
       const own = partOf(values, segment, part);
-      this.#parts.channel.sendSegment(worker, "parameters", { step }, part, own);
+      this.#parts.channel.sendSegment(worker, "parameters", placeOf(step, what), part, own);
     }
   }
 
-  /** Takes the values that the lead replica's stages go on with. */
-  async #follow(step: number, segments: readonly Segment[]): Promise<void> {
-    const { stage, channel } = this.#parts;
-    const parts = segments.flatMap((segment) => overlaps(this.#leaders, segment));
+  /** Takes them from the lead replica's stages. */
+  async #listen(step: number, what: Told, segment: Segment, values: Float32Array): Promise<void> {
+    const { channel } = this.#parts;
+    const write = writeTo(values, segment);
     await Promise.all(
-      parts.map(({ worker, segment }) =>
-        channel.receiveSegment(worker, "parameters", { step }, segment, (values, start) =>
-          stage.write("parameters", values, start),
-        ),
+      overlaps(this.#leaders, segment).map(({ worker, segment: part }) =>
+        channel.receiveSegment(worker, "parameters", placeOf(step, what), part, write),
       ),
     );
   }
 
-  #hashes(outer: OuterState, fragments: readonly number[]): Record<string, number> {
-    const { strategy, range, assignment } = this.#parts;
+  #hashes(fragments: readonly number[]): Record<string, number> {
+    const { outer, strategy, range, assignment } = this.#parts;
     const hashes: Record<string, number> = {};
     for (const { part, offset, size } of ownedTensors(parameterSpace(assignment.config.model), range)) {
       if (!fragments.includes(fragmentOf(part, strategy.fragments))) continue;
@@ -229,6 +256,16 @@ export class OuterLoop {
 
 /** The arrays of the outer state that are the same in every site. */
 const AGREED = ["anchor", "momentum"] as const;
+/** What a lead replica tells others. A value's place here is its number in frames. */
+const TOLD = [...AGREED, "mean", "rest"] as const;
+type Told = (typeof TOLD)[number];
+
+const placeOf = (step: number, what: Told) => ({ step, microbatch: TOLD.indexOf(what) });
+
+const writeTo =
+  (values: Float32Array, segment: Segment) =>
+  (piece: Float32Array, start: number): void =>
+    partOf(values, segment, { start, end: start + piece.length }).set(piece);
 
 const partName = (part: Tensor["part"]): string => (typeof part === "number" ? `block ${part}` : part);
 

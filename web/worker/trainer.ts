@@ -52,7 +52,7 @@ export interface TrainerParts {
   readonly estimate: SpeedEstimate;
   /** Of strategy `rounds`. */
   readonly outerLoop: OuterLoop | null;
-  /** Of strategy `sync`, where its codec needs error feedback. */
+  /** Where what travels between sites needs error feedback, on replicas that keep it. */
   readonly unsaid: UnsaidGradients | null;
   readonly tokens: { readonly train: Tokens; readonly valid: Tokens };
 }

@@ -12,10 +12,11 @@ import {
   type StageRange,
   type Tensor,
 } from "../../core/model/parameters.ts";
-import { leadReplicas, positionOf } from "../../core/plan/plan.ts";
+import { positionOf } from "../../core/plan/plan.ts";
 import { fragmentOf, fragmentSegments } from "../../core/plan/rounds.ts";
 import { crc32 } from "../../core/protocol/crc32.ts";
 import {
+  evenParts,
   holdingsOf,
   overlaps,
   wideSitesOf,
@@ -23,6 +24,7 @@ import {
   type WideSites,
 } from "../../core/reduce/holdings.ts";
 import type { Outcome, OuterState } from "../../core/reduce/outer.ts";
+import { SiteSum } from "../../core/reduce/sum-in-site.ts";
 import type { Stage } from "../engine/stage.ts";
 import type { Channel } from "./channel.ts";
 import type { Meter } from "./meter.ts";
@@ -51,26 +53,25 @@ interface UnderWay {
 export class OuterLoop {
   readonly #parts: OuterLoopParts;
   readonly #sites: WideSites;
-  /** Whether this worker is of its site's lead replica; what that one holds, and the site's other replicas. */
-  readonly #leads: boolean;
-  readonly #leaders: readonly Holding[];
-  readonly #followers: readonly Holding[];
+  /** What the replicas of this worker's site hold, the lead replica first; and which of them it is of. */
+  readonly #replicas: readonly Holding[][];
+  readonly #replica: number;
   /** Exchanges by the step after which they began. */
   readonly #underWay = new Map<number, UnderWay>();
 
   constructor(parts: OuterLoopParts) {
     const { self, assignment } = parts;
     const { config, plan } = assignment;
-    const { site } = plan.replicas[positionOf(plan, self)!.replica]!;
-    const leads = leadReplicas(plan);
-    const lead = leads.find((replica) => replica.site === site)!;
+    const own = plan.replicas[positionOf(plan, self)!.replica]!;
+    const replicas = plan.replicas.filter(({ site }) => site === own.site);
     this.#parts = parts;
     this.#sites = wideSitesOf(config.model, plan);
-    this.#leaders = this.#sites.holdings[leads.indexOf(lead)]!;
-    this.#leads = this.#leaders.some(({ worker }) => worker === self);
-    this.#followers = plan.replicas
-      .filter((replica) => replica.site === site && replica !== lead)
-      .flatMap((replica) => holdingsOf(config.model, replica));
+    this.#replicas = replicas.map((replica) => holdingsOf(config.model, replica));
+    this.#replica = replicas.indexOf(own);
+  }
+
+  get #leads(): boolean {
+    return this.#replica === 0;
   }
 
   /**
@@ -120,11 +121,12 @@ export class OuterLoop {
     const wanted = tensors.filter((tensor) => partName(tensor.part) === part);
     for (const { offset, size } of wanted) {
       const segment = { start: offset, end: offset + size };
-      for (const array of AGREED) {
-        const values = outer.part(array, segment);
-        const place = placeOf(step, array);
-        if (self === from) channel.sendSegment(to, "parameters", place, segment, values);
-        else await channel.receiveSegment(from, "parameters", place, segment, writeTo(values, segment));
+      for (const [index, array] of AGREED.entries()) {
+        const place = { step, microbatch: index };
+        const write = (values: Float32Array, start: number) =>
+          outer.part(array, { start, end: start + values.length }).set(values);
+        if (self === from) channel.sendSegment(to, "parameters", place, segment, outer.part(array, segment));
+        else await channel.receiveSegment(from, "parameters", place, segment, write);
       }
     }
   }
@@ -144,9 +146,7 @@ export class OuterLoop {
     await meter.waitForExchange(this.settle());
     for (const segment of segments) {
       for (const array of AGREED) {
-        const values = outer.part(array, segment);
-        if (this.#leads) this.#tell(step, array, segment, values);
-        else await meter.wait(this.#listen(step, array, segment, values));
+        await meter.wait(this.#spread(step, array, segment, outer.part(array, segment)));
       }
       stage.write("parameters", outer.part("anchor", segment), segment.start);
       // Where only the largest are sent, what is left unsaid would be added yet.
@@ -185,8 +185,7 @@ export class OuterLoop {
       segments[i]!.map(async (segment) => {
         const contribution = { segment, local: local.get(segment)!, tokens, last };
         const { outcome, unsaid } = await outer.exchange(contribution, options, transport);
-        this.#tell(step, "mean", segment, outcome.mean);
-        if (outcome.rest) this.#tell(step, "rest", segment, outcome.rest);
+        await this.#spreadOutcome(step, outcome);
         return () => outer.step(outcome, strategy, unsaid);
       }),
     );
@@ -198,13 +197,17 @@ export class OuterLoop {
     return async (segment) => {
       const empty = () => new Float32Array(segment.end - segment.start);
       const [mean, rest] = [empty(), strategy.bits === 2 && !last ? empty() : null];
-      await Promise.all([
-        this.#listen(step, "mean", segment, mean),
-        rest && this.#listen(step, "rest", segment, rest),
-      ]);
       const outcome: Outcome = { segment, mean, rest, last };
+      await this.#spreadOutcome(step, outcome);
       return () => outer.step(outcome, strategy);
     };
+  }
+
+  async #spreadOutcome(step: number, { segment, mean, rest }: Outcome): Promise<void> {
+    await Promise.all([
+      this.#spread(step, "mean", segment, mean),
+      rest && this.#spread(step, "rest", segment, rest),
+    ]);
   }
 
   /** `keep`: see `OuterState.merge`. */
@@ -218,23 +221,16 @@ export class OuterLoop {
     }
   }
 
-  /** Gives the site's other replicas values that the lead replica has for a segment. */
-  #tell(step: number, what: Told, segment: Segment, values: Float32Array): void {
-    for (const { worker, segment: part } of overlaps(this.#followers, segment)) {
-      const own = partOf(values, segment, part);
-      this.#parts.channel.sendSegment(worker, "parameters", placeOf(step, what), part, own);
-    }
-  }
-
-  /** Takes them from the lead replica's stages. */
-  async #listen(step: number, what: Told, segment: Segment, values: Float32Array): Promise<void> {
-    const { channel } = this.#parts;
-    const write = writeTo(values, segment);
-    await Promise.all(
-      overlaps(this.#leaders, segment).map(({ worker, segment: part }) =>
-        channel.receiveSegment(worker, "parameters", placeOf(step, what), part, write),
-      ),
-    );
+  /** The lead replica's values of a segment become those of the site's other replicas, which wait for them. */
+  async #spread(step: number, what: Spread, segment: Segment, values: Float32Array): Promise<void> {
+    const parts = evenParts(this.#replicas, segment).map((part) => ({
+      ...part,
+      values: partOf(values, segment, part.segment),
+    }));
+    const transport = this.#parts.channel.segments(step, SPREAD.indexOf(what));
+    const site = new SiteSum(this.#replica, parts, "f32", transport);
+    await site.scatterFromLead();
+    await site.allGather({ leadHasAll: true });
   }
 
   #hashes(fragments: readonly number[]): Record<string, number> {
@@ -256,16 +252,9 @@ export class OuterLoop {
 
 /** The arrays of the outer state that are the same in every site. */
 const AGREED = ["anchor", "momentum"] as const;
-/** What a lead replica tells others. A value's place here is its number in frames. */
-const TOLD = [...AGREED, "mean", "rest"] as const;
-type Told = (typeof TOLD)[number];
-
-const placeOf = (step: number, what: Told) => ({ step, microbatch: TOLD.indexOf(what) });
-
-const writeTo =
-  (values: Float32Array, segment: Segment) =>
-  (piece: Float32Array, start: number): void =>
-    partOf(values, segment, { start, end: start + piece.length }).set(piece);
+/** What a lead replica has for the others. Its place here is its number in frames, of which gradients have 0. */
+const SPREAD = ["gradient", "mean", "rest", ...AGREED] as const;
+type Spread = (typeof SPREAD)[number];
 
 const partName = (part: Tensor["part"]): string => (typeof part === "number" ? `block ${part}` : part);
 

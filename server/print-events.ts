@@ -44,7 +44,7 @@ export class EventPrinter {
       case "sample":
         return `step ${event.step}  sample: ${JSON.stringify(event.text)}`;
       case "checkpoint":
-        return `checkpoint ${event.checkpoint}`;
+        return `checkpoint ${event.checkpoint}${event.without ? `, without ${event.without.join("; ")}` : ""}`;
       case "unsaved":
         return `no checkpoint of step ${event.step}: ${event.reason}`;
       case "recovered":

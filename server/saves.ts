@@ -1,6 +1,7 @@
 // A run's checkpoint on its way: workers draft their shards after the same step, upload them beside the training, and the
 // manifest is written once all are stored. One at a time: none begins before the last has ended, in a checkpoint or not. It
-// outlives its generation, as what was drafted does not change any more.
+// outlives its generation, as what was drafted does not change any more. Where sites save states of their own, each is a
+// whole model's: should a site's not come together, the checkpoint does without it.
 // Not here: when one is due, and who has to wait for it (run.ts), the manifest's file (checkpoints.ts).
 import type { RunConfig } from "../core/model/config.ts";
 import type { ClientMessage, Shard, WorkerMessage } from "../core/protocol/control.ts";
@@ -32,8 +33,11 @@ interface Save {
   readonly generation: number;
   /** But for its shards. */
   readonly draft: Omit<Checkpoint, "shards">;
-  readonly savers: readonly WorkerPort[];
+  /** Of sites whose states are to be in it. */
+  savers: readonly WorkerPort[];
   readonly shards: Map<string, Shard>;
+  /** Other sites, in words, and why. */
+  readonly without: string[];
 }
 
 export class Saves {
@@ -78,6 +82,7 @@ export class Saves {
       },
       savers: savers.map((worker) => cohort.port(worker)),
       shards: new Map(),
+      without: [],
     };
     this.#ended = new Promise((resolve) => (this.#end = resolve));
     tell(this.#underWay.savers, { type: "save", generation, step });
@@ -100,15 +105,15 @@ export class Saves {
   deliver(worker: string, answer: SaveAnswer): void {
     const save = this.#awaiting(worker);
     if (!save || answer.generation !== save.generation || answer.step !== save.draft.step) return;
-    if (answer.type === "unsaved") return this.#giveUp(save, worker, `worker ${worker}: ${answer.reason}`);
+    if (answer.type === "unsaved") return this.#doWithout(save, worker, `worker ${worker}: ${answer.reason}`);
     save.shards.set(worker, answer.shard);
-    if (save.shards.size === save.savers.length) void this.#store(save);
+    this.#storeWhenWhole(save);
   }
 
   /** The worker is gone. What it has stored already stays. */
   lose(worker: string, reason: string): void {
     const save = this.#awaiting(worker);
-    if (save) this.#giveUp(save, worker, `worker ${worker} ${reason}`);
+    if (save) this.#doWithout(save, worker, `worker ${worker} ${reason}`);
   }
 
   /** Resolves when none is under way. */
@@ -122,25 +127,44 @@ export class Saves {
     return save?.savers.some(({ id }) => id === worker) && !save.shards.has(worker) ? save : null;
   }
 
-  async #store({ draft, savers, shards }: Save): Promise<void> {
-    const { step, id } = draft;
-    const checkpoint = { ...draft, shards: savers.map((saver) => shards.get(saver.id)!) };
+  #storeWhenWhole(save: Save): void {
+    if (save.savers.every(({ id }) => save.shards.has(id))) void this.#store(save);
+  }
+
+  async #store({ draft, savers, shards, without }: Save): Promise<void> {
+    const { step, id, tokens, ...rest } = draft;
+    const isIn = (site: string) => savers.some((saver) => saver.site === site);
+    const checkpoint: Checkpoint = {
+      ...rest,
+      id,
+      step,
+      ...(tokens && { tokens: Object.fromEntries(Object.entries(tokens).filter(([site]) => isIn(site))) }),
+      shards: savers.map((saver) => shards.get(saver.id)!),
+    };
     try {
       await this.#parts.checkpoints.save(checkpoint);
     } catch (error) {
       return this.#over(step, (error as Error).message);
     }
     this.latest = checkpoint;
-    this.#parts.emit({ event: "checkpoint", step, checkpoint: id });
+    this.#parts.emit({ event: "checkpoint", step, checkpoint: id, ...(without.length > 0 && { without }) });
     this.#parts.onStored();
     this.#over(step, null);
   }
 
-  #giveUp({ generation, draft, savers, shards }: Save, worker: string, reason: string): void {
+  /** Without the site of a worker whose part there will not be. */
+  #doWithout(save: Save, worker: string, reason: string): void {
+    const { generation, draft, savers, shards, without } = save;
     const { step } = draft;
-    const others = savers.filter(({ id }) => id !== worker && !shards.has(id));
+    const { site } = savers.find(({ id }) => id === worker)!;
+    const others = savers.filter(
+      (saver) => saver.site === site && saver.id !== worker && !shards.has(saver.id),
+    );
     tell(others, { type: "discard", generation, step });
-    this.#over(step, reason);
+    save.savers = savers.filter((saver) => saver.site !== site);
+    if (save.savers.length === 0) return this.#over(step, reason);
+    without.push(`what site ${site} has of its own: ${reason}`);
+    this.#storeWhenWhole(save);
   }
 
   #over(step: number, reason: string | null): void {

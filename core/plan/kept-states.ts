@@ -2,14 +2,22 @@
 // whether a plan can be filled from that.
 // Not here: having them kept (server/handover.ts), how they get from one to another (web/worker/take-state.ts).
 import type { RunConfig } from "../model/config.ts";
-import { holdersOf, movesTo, outlivesLosses, siteSources, type Holder, type Moves } from "./moves.ts";
-import { leadReplicas, type Plan } from "./plan.ts";
+import {
+  areWhole,
+  holdersOf,
+  movesTo,
+  outlivesLosses,
+  siteSources,
+  type Holder,
+  type Moves,
+} from "./moves.ts";
+import type { Plan } from "./plan.ts";
 
 export class KeptStates {
   readonly #config: RunConfig;
   #holders: readonly Holder[];
-  /** Of all, workers of the lead replica by site. */
-  readonly #leaders: ReadonlyMap<string, readonly string[]>;
+  /** Of all. */
+  readonly #sites: ReadonlySet<string>;
   /** Someone is gone whose state is not to be done without. */
   #isIncomplete = false;
 
@@ -17,9 +25,7 @@ export class KeptStates {
   constructor(config: RunConfig, plan: Plan) {
     this.#config = config;
     this.#holders = holdersOf(config, plan);
-    this.#leaders = new Map(
-      leadReplicas(plan).map(({ site, stages }) => [site, stages.map(({ worker }) => worker)]),
-    );
+    this.#sites = new Set(plan.replicas.map(({ site }) => site));
   }
 
   /** Who keeps a part of it. */
@@ -49,11 +55,13 @@ export class KeptStates {
     const { strategy } = this.#config;
     if (strategy.kind !== "rounds") return [];
     const sourceOf = siteSources(this.#config, this.#holders);
-    return [...this.#leaders].flatMap(([site, leaders]) => {
+    return [...this.#sites].flatMap((site) => {
       if (sourceOf(site) !== site)
         return [`what site ${site} has trained since its latest exchanges is lost`];
-      const isThere = leaders.every((leader) => this.keepers.includes(leader));
-      return isThere ? [] : [`some of what encoding left unsaid of site ${site}'s changes is lost`];
+      const unsaid = this.#holders.filter((holder) => holder.site === site && holder.hasUnsaid);
+      return areWhole(this.#config, unsaid)
+        ? []
+        : [`some of what encoding left unsaid of site ${site}'s changes is lost`];
     });
   }
 

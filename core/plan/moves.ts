@@ -13,7 +13,7 @@ import {
 } from "../model/parameters.ts";
 import { needsFeedback } from "../reduce/codec.ts";
 import { commonSegments, holdingsOf, type Holding } from "../reduce/holdings.ts";
-import { leadReplicas, linksOf, type Plan, type PlannedLink } from "./plan.ts";
+import { leadReplicas, linksOf, type Plan, type PlannedLink, type Replica } from "./plan.ts";
 
 const index = z.number().int().min(0);
 
@@ -41,10 +41,11 @@ export const ARRAYS_OF: Readonly<Record<Take["what"], readonly StateArray[]>> = 
   embedding: ["parameters"],
 };
 
-/** A worker with the state of a stage in its memory. `leads`: of its site's lead replica, which alone has all of it. */
+/** A worker with the state of a stage in its memory. */
 export interface Holder extends Holding {
   readonly site: string;
-  readonly leads: boolean;
+  /** Also of what its site has left unsaid. */
+  readonly hasUnsaid: boolean;
 }
 
 export interface Moves {
@@ -63,14 +64,29 @@ export function outlivesLosses(config: Pick<RunConfig, "strategy">): boolean {
   return config.strategy.kind === "rounds" || replicasAreAlike(config);
 }
 
+/**
+ * The replicas that keep what their site has left unsaid: the lead replica, which encodes; or all, where only the largest
+ * values are sent, since the rest is then a part of the site's parameters.
+ */
+export function unsaidKeepers({ strategy }: Pick<RunConfig, "strategy">, plan: Plan): readonly Replica[] {
+  if (replicasAreAlike({ strategy })) return [];
+  return strategy.kind === "rounds" && strategy.bits === 2 ? plan.replicas : leadReplicas(plan);
+}
+
 /** Who holds what once a generation of this plan has begun. */
-export function holdersOf({ model }: Pick<RunConfig, "model">, plan: Plan): Holder[] {
+export function holdersOf(config: Pick<RunConfig, "model" | "strategy">, plan: Plan): Holder[] {
+  const { model } = config;
   const space = parameterSpace(model);
-  const leads = leadReplicas(plan);
+  const keepers = new Set(unsaidKeepers(config, plan));
   return plan.replicas.flatMap((replica) => {
-    const more = { site: replica.site, leads: leads.includes(replica) };
+    const more = { site: replica.site, hasUnsaid: keepers.has(replica) };
     return holdingsOf(model, replica, space).map((holding) => ({ ...holding, ...more }));
   });
+}
+
+/** Whether these hold the whole model's. */
+export function areWhole({ model }: Pick<RunConfig, "model">, holders: readonly Holder[]): boolean {
+  return sources({ start: 0, end: parameterSpace(model).size }, holders).every(hasSource);
 }
 
 /**
@@ -78,17 +94,14 @@ export function holdersOf({ model }: Pick<RunConfig, "model">, plan: Plan): Hold
  * them, or else the first site's that does; null where there is none.
  */
 export function siteSources(
-  { model, strategy }: Pick<RunConfig, "model" | "strategy">,
+  config: Pick<RunConfig, "model">,
   holders: readonly Holder[],
 ): (site: string) => string | null {
-  const everything = { start: 0, end: parameterSpace(model).size };
-  // Where only the largest values are sent, what a site has not said is a part of its parameters, held by its lead replica.
-  const isPart = strategy.kind === "rounds" && strategy.bits === 2;
   const isWhole = (site: string) =>
-    sources(
-      everything,
-      holders.filter((holder) => holder.site === site && (holder.leads || !isPart)),
-    ).every(hasSource);
+    areWhole(
+      config,
+      holders.filter((holder) => holder.site === site),
+    );
   const whole = [...new Set(holders.map(({ site }) => site))].filter(isWhole);
   return (site) => (whole.includes(site) ? site : (whole[0] ?? null));
 }
@@ -96,7 +109,7 @@ export function siteSources(
 /**
  * What each worker of `plan` takes: from itself what it holds, else from its own site, else from another. Where sites have
  * parameters of their own, those of one site are not mixed with another's. A site that is new begins with nothing unsaid,
- * and so does one for what its lead replica held and nobody else. Null where nobody holds something that is needed.
+ * and so does one for what nobody holds any more. Null where nobody holds something that is needed.
  */
 export function movesTo(
   config: Pick<RunConfig, "model" | "strategy">,
@@ -106,8 +119,7 @@ export function movesTo(
   const { model, strategy } = config;
   const space = parameterSpace(model);
   const embedding = embeddingSegment(space);
-  const leaders = holders.filter(({ leads }) => leads);
-  const leads = leadReplicas(plan);
+  const keepers = new Set(unsaidKeepers(config, plan));
   const sourceOf = strategy.kind === "rounds" ? siteSources(config, holders) : null;
   const takes = new Map<string, Take[]>();
   for (const replica of plan.replicas) {
@@ -125,11 +137,10 @@ export function movesTo(
         const owner = replica.stages[0]!.worker;
         needed.push(...from("embedding", embedding, ofSource, owner));
       }
-      const isLead = leads.includes(replica);
-      if (isLead && strategy.kind === "rounds") needed.push(...from("agreed", own, leaders));
+      if (strategy.kind === "rounds") needed.push(...from("agreed", own, holders));
       if (needed.some((take) => take.from === null)) return null;
-      if (isLead && !replicasAreAlike(config) && (!sourceOf || source === site)) {
-        const ofSite = leaders.filter((holder) => holder.site === site);
+      if (keepers.has(replica) && (!sourceOf || source === site)) {
+        const ofSite = holders.filter((holder) => holder.site === site && holder.hasUnsaid);
         needed.push(...from("unsaid", own, ofSite));
       }
       takes.set(worker, needed.filter(hasSource));

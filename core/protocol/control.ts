@@ -220,8 +220,8 @@ export const WorkerMessage = z.discriminatedUnion("type", [
   /** The checkpoint is given up: so is the shard on its way to it. */
   z.strictObject({ type: z.literal("discard"), generation, step }),
   /**
-   * To lead replicas: begin to exchange these fragments with the other sites, as they are after this step, and say
-   * "exchanged" when the means have come. `tokens`: the site's weight.
+   * Begin to exchange these fragments with the other sites, as they are after this step, or to hear from the site's lead
+   * replica what comes of it; say "exchanged" when the means have come. `tokens`: the site's weight.
    */
   z.strictObject({
     type: z.literal("exchange"),
@@ -232,7 +232,7 @@ export const WorkerMessage = z.discriminatedUnion("type", [
     last: z.boolean(),
   }),
   /**
-   * To lead replicas, out of turn: all have the means of the exchange begun after this step. Take the outer step: from now
+   * Out of turn: all have the means of the exchange begun after this step. Take the outer step: from now
    * on it counts, whatever happens to whom.
    */
   z.strictObject({ type: z.literal("conclude"), generation, step }),

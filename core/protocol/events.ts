@@ -75,8 +75,16 @@ export const RunEvent = z.discriminatedUnion("event", [
   z.strictObject({ event: z.literal("worker"), worker: z.string(), site: z.string(), state: z.string() }),
   z.strictObject({ event: z.literal("valid"), step: index, loss: z.number(), tokens: index }),
   z.strictObject({ event: z.literal("sample"), step: index, text: z.string() }),
-  /** All of what the workers held after `step` is stored. Later steps may have been done meanwhile. */
-  z.strictObject({ event: z.literal("checkpoint"), step: index, checkpoint: z.string() }),
+  /**
+   * All of what the workers held after `step` is stored, but for what is said in `without`. Later steps may have been done
+   * meanwhile.
+   */
+  z.strictObject({
+    event: z.literal("checkpoint"),
+    step: index,
+    checkpoint: z.string(),
+    without: z.array(z.string()).optional(),
+  }),
   /** The checkpoint that was due after `step` will not be there: the one before stays the latest. */
   z.strictObject({ event: z.literal("unsaved"), step: index, reason: z.string() }),
   /** Workers were lost or replaced; the run goes on after `step`. */

@@ -17,7 +17,7 @@ export const FRAME_KINDS = {
   gradient: 2,
   /** A partial sum of parameter gradients on its way to the worker that sums the segment. */
   reduce: 3,
-  /** A finished sum of parameter gradients on its way back. */
+  /** A finished sum of parameter gradients on its way back; in an exchange, `microbatch` says what else. */
   result: 4,
   /** Gradient of the tied embedding, from the head's stage to its owner. */
   embeddingGradient: 5,
@@ -27,7 +27,7 @@ export const FRAME_KINDS = {
   token: 7,
   /** The weight of a term in a mean: the tokens it stands for. */
   weight: 8,
-  /** New values of parameters, from a site's lead replica to its other replicas. */
+  /** What sites agree on of a part of the model, for a site that has it wrong: `microbatch` says which array. */
   parameters: 9,
   /**
    * Asks for a part of the state that a worker keeps of a generation that ended: `microbatch` says of which array,

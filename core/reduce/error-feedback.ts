@@ -13,7 +13,7 @@ export interface Feedback {
   readonly sums: Float32Array;
 }
 
-/** What strategy `sync` leaves unsaid of the gradients of what a stage owns. */
+/** What encoding leaves unsaid of the gradients, or pseudo-gradients, of what a stage owns. */
 export class UnsaidGradients implements Feedback {
   readonly segment: Segment;
   readonly terms: Float32Array<ArrayBuffer>;

@@ -1,11 +1,13 @@
 // The outer optimizer of strategy `rounds` (DiLoCo, Douillard et al., 2023, arXiv 2311.08105): what all sites agree
 // on, and how it moves by the mean of the sites' pseudo-gradients.
 // Anchor and momentum are the same in every site, bit for bit: each applies the same decoded mean, in arithmetic that
-// JavaScript defines to the last bit. So no site's loss takes them along.
+// JavaScript defines to the last bit. Within a site the lead replica exchanges and tells the others the mean, so every
+// replica has them, and no loss takes them along as long as another holds its part of the model.
 // Not here: when a fragment is exchanged (core/plan/rounds.ts), the links, what a GPU holds (web/worker/outer-loop.ts).
 import type { RoundsConfig } from "../model/config.ts";
 import { partOf, type Segment } from "../model/parameters.ts";
 import type { Codec } from "./codec.ts";
+import type { Feedback, UnsaidGradients } from "./error-feedback.ts";
 import { commonSegments, type WideSites } from "./holdings.ts";
 import { gatherAcrossSites, sumAcrossSites } from "./sum-across-sites.ts";
 import type { SegmentTransport } from "./transport.ts";
@@ -26,8 +28,10 @@ export function codecOfExchange({ bits }: Pick<RoundsConfig, "bits">, last: bool
   return CODEC_OF_BITS[last && bits < LAST_BITS ? LAST_BITS : bits];
 }
 
+export type OuterRates = Pick<RoundsConfig, "outerLr" | "outerMomentum">;
+
 export interface OuterOptions {
-  readonly strategy: Pick<RoundsConfig, "bits" | "outerLr" | "outerMomentum">;
+  readonly strategy: Pick<RoundsConfig, "bits">;
   readonly sites: WideSites;
   readonly worker: string;
 }
@@ -43,10 +47,14 @@ export interface Contribution {
   readonly last: boolean;
 }
 
-/** What encoding leaves unsaid of a segment, as it will be when the exchange is concluded. */
-interface Unsaid {
-  readonly carried: Float32Array;
-  readonly sums: Float32Array;
+/** What an exchange of a segment comes to: the same for all replicas of a site. */
+export interface Outcome {
+  readonly segment: Segment;
+  /** The mean pseudo-gradient. */
+  readonly mean: Float32Array;
+  /** Where only the largest are sent: what the site came with, and what it has not said of that. */
+  readonly rest: Float32Array | null;
+  readonly last: boolean;
 }
 
 export class OuterState {
@@ -55,64 +63,76 @@ export class OuterState {
   readonly anchor: Float32Array<ArrayBuffer>;
   /** Of Nesterov's method. */
   readonly momentum: Float32Array<ArrayBuffer>;
-  /** What encoding has left unsaid of the means that this worker takes; where only the largest are sent, nothing. */
-  readonly unsaidSums: Float32Array<ArrayBuffer>;
   /**
-   * What encoding has left unsaid of this site's pseudo-gradients, to be said the next time; where only the largest are
-   * sent, by how much the site's own values change when the exchange takes effect.
+   * What encoding has left unsaid, to be said the next time: `terms` of this site's pseudo-gradients, `sums` of the means
+   * that this worker takes; null on replicas that do not encode. Where only the largest are sent every replica has it, and
+   * `terms` is by how much the site's own values change when the exchange takes effect.
    */
-  readonly carried: Float32Array<ArrayBuffer>;
+  readonly unsaid: UnsaidGradients | null;
 
   /** All zero, for a stage that owns `segment`. */
-  constructor(segment: Segment) {
+  constructor(segment: Segment, unsaid: UnsaidGradients | null) {
     const size = segment.end - segment.start;
     this.segment = segment;
     this.anchor = new Float32Array(size);
     this.momentum = new Float32Array(size);
-    this.carried = new Float32Array(size);
-    this.unsaidSums = new Float32Array(size);
+    this.unsaid = unsaid;
   }
 
   /** A view of one of the arrays. */
-  part(array: "anchor" | "momentum" | "carried" | "unsaidSums", segment: Segment): Float32Array<ArrayBuffer> {
+  part(array: "anchor" | "momentum", segment: Segment): Float32Array<ArrayBuffer> {
     return partOf(this[array], this.segment, segment);
   }
 
   /**
-   * Exchanges the pseudo-gradients of a segment with the other sites. Resolves with the outer step by their mean: until
-   * that is taken nothing has changed here, so an exchange that not all sites come to the end of can be given up. With
-   * momentum u and the mean pseudo-gradient d: u <- outerMomentum u + d, anchor <- anchor - outerLr (d + outerMomentum u).
+   * On a replica that has `unsaid`: exchanges the pseudo-gradients of a segment with the other sites. Nothing has changed
+   * here until the outer step is taken, so an exchange that not all sites come to the end of can be given up.
+   *
+   * @returns also what is left unsaid from that step on
    * @throws RangeError when the mean is not finite
    */
   async exchange(
     contribution: Contribution,
     options: OuterOptions,
     transport: SegmentTransport,
-  ): Promise<() => void> {
+  ): Promise<{ outcome: Outcome; unsaid: Feedback }> {
     const { segment, local, last } = contribution;
     const { strategy } = options;
     const gradient = this.part("anchor", segment).slice();
     for (let i = 0; i < gradient.length; i++) gradient[i] = gradient[i]! - local[i]!;
     const sparse = strategy.bits === 2;
+    const { terms, sums } = this.unsaid!.of(segment);
     const unsaid = {
-      // Where only the largest are sent, what was carried is in the site's own values: it is not to be said twice.
-      carried: sparse ? new Float32Array(gradient.length) : this.part("carried", segment).slice(),
-      sums: this.part("unsaidSums", segment).slice(),
+      // Where only the largest are sent, what was left unsaid is in the site's own values: it is not to be said twice.
+      terms: sparse ? new Float32Array(gradient.length) : terms.slice(),
+      sums: sums.slice(),
     };
     const codec = codecOfExchange(strategy, last);
     const mean = await this.#mean(gradient, codec, contribution, unsaid, options, transport);
     if (!mean.every(Number.isFinite)) {
       throw new RangeError("the mean pseudo-gradient is not finite: lower optimizer.lr or strategy.outerLr");
     }
-    return () => {
-      this.#move(segment, mean, last ? { outerLr: 1, outerMomentum: 0 } : strategy);
-      this.part("unsaidSums", segment).set(unsaid.sums);
-      const carried = this.part("carried", segment);
-      carried.set(unsaid.carried);
-      if (!sparse || last) return;
-      const anchor = this.part("anchor", segment);
-      for (let i = 0; i < carried.length; i++) carried[i] = anchor[i]! - carried[i]! - local[i]!;
-    };
+    const rest = sparse && !last ? unsaid.terms.map((value, i) => local[i]! + value) : null;
+    return { outcome: { segment, mean, rest, last }, unsaid };
+  }
+
+  /**
+   * The outer step. With momentum u and the mean pseudo-gradient d: u <- outerMomentum u + d,
+   * anchor <- anchor - outerLr (d + outerMomentum u).
+   *
+   * @param unsaid on the replica that exchanged
+   */
+  step({ segment, mean, rest, last }: Outcome, strategy: OuterRates, unsaid?: Feedback): void {
+    const { outerLr, outerMomentum } = last ? { outerLr: 1, outerMomentum: 0 } : strategy;
+    const [anchor, momentum] = [this.part("anchor", segment), this.part("momentum", segment)];
+    for (let i = 0; i < anchor.length; i++) {
+      momentum[i] = outerMomentum * momentum[i]! + mean[i]!;
+      anchor[i] = anchor[i]! - outerLr * (mean[i]! + outerMomentum * momentum[i]!);
+    }
+    const own = this.unsaid?.of(segment);
+    if (unsaid) own!.terms.set(unsaid.terms);
+    if (unsaid) own!.sums.set(unsaid.sums);
+    if (rest) for (let i = 0; i < rest.length; i++) own!.terms[i] = anchor[i]! - rest[i]!;
   }
 
   /**
@@ -121,8 +141,8 @@ export class OuterState {
    */
   merge(segment: Segment, local: Float32Array, keep: number | "unsaid"): void {
     if (keep === "unsaid") {
-      const carried = this.part("carried", segment);
-      for (let i = 0; i < local.length; i++) local[i] = local[i]! + carried[i]!;
+      const { terms } = this.unsaid!.of(segment);
+      for (let i = 0; i < local.length; i++) local[i] = local[i]! + terms[i]!;
       return;
     }
     const anchor = this.part("anchor", segment);
@@ -133,30 +153,18 @@ export class OuterState {
     gradient: Float32Array<ArrayBuffer>,
     codec: Codec,
     { segment, tokens: weight }: Contribution,
-    unsaid: Unsaid,
+    unsaid: Feedback,
     { sites, worker }: OuterOptions,
     transport: SegmentTransport,
   ): Promise<Float32Array> {
     await Promise.all(
       commonSegments(sites.holdings, segment).map(async (piece) => {
         const of = (array: Float32Array) => partOf(array, segment, piece);
-        const terms = { codec, weight, feedback: { terms: of(unsaid.carried), sums: of(unsaid.sums) } };
+        const feedback = { terms: of(unsaid.terms), sums: of(unsaid.sums) };
         const combine = codec === "topk" ? gatherAcrossSites : sumAcrossSites;
-        await combine(sites, worker, piece, of(gradient), terms, transport);
+        await combine(sites, worker, piece, of(gradient), { codec, weight, feedback }, transport);
       }),
     );
     return gradient;
-  }
-
-  #move(
-    segment: Segment,
-    mean: Float32Array,
-    { outerLr, outerMomentum }: Pick<RoundsConfig, "outerLr" | "outerMomentum">,
-  ): void {
-    const [anchor, momentum] = [this.part("anchor", segment), this.part("momentum", segment)];
-    for (let i = 0; i < anchor.length; i++) {
-      momentum[i] = outerMomentum * momentum[i]! + mean[i]!;
-      anchor[i] = anchor[i]! - outerLr * (mean[i]! + outerMomentum * momentum[i]!);
-    }
   }
 }

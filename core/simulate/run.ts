@@ -99,8 +99,8 @@ export class SimulatedRun {
       if (isKept) this.#course?.giveUp();
       this.#endGeneration();
     }
-    const { transfers, siteOf } = this.#parts;
-    if (this.#save?.savers.has(worker) && transfers.isUploading(siteOf(worker))) this.#endSave();
+    const { siteOf } = this.#parts;
+    if (this.#save?.savers.has(worker)) this.#doWithout(this.#save, siteOf(worker));
     if (!isNeeded) return;
     if (isKept) this.#form();
     else this.#goBack();
@@ -263,11 +263,22 @@ export class SimulatedRun {
     });
   }
 
+  /** A worker of the site has gone: the checkpoint goes on with what other sites save, if it had not all of this one. */
+  #doWithout(save: Save, site: string): void {
+    const { transfers } = this.#parts;
+    if (!transfers.isUploading(site)) return;
+    transfers.dropUpload(site);
+    const shards = save.checkpoint.shards.filter((shard) => shard.site !== site);
+    if (shards.length === 0) return this.#endSave();
+    this.#save = { ...save, checkpoint: { ...save.checkpoint, shards } };
+    this.#awaitUpload(this.#save);
+  }
+
   #endSave(): void {
     const then = this.#afterSave;
     this.#save = null;
     this.#afterSave = null;
-    this.#parts.transfers.dropUpload();
+    this.#parts.transfers.dropUploads();
     then?.();
   }
 

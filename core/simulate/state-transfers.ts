@@ -58,9 +58,13 @@ export class StateTransfers {
     return (this.#uploadedAt.get(site) ?? 0) > this.#parts.clock.now;
   }
 
-  /** What is left of it is not sent any more. */
-  dropUpload(): void {
+  /** What is left of it, or of a site's part of it, is not sent any more. */
+  dropUploads(): void {
     this.#uploadedAt.clear();
+  }
+
+  dropUpload(site: string): void {
+    this.#uploadedAt.delete(site);
   }
 
   /** As `Lines.endOf`: of what goes beside the checkpoint on its way, which takes so much longer. */

@@ -1,6 +1,6 @@
 // Strategy `rounds`: every site takes inner steps on its own, and fragments of the model are exchanged between sites
 // now and then (Streaming DiLoCo). Sites go their own way between exchanges; one that is much slower leaves steps out.
-// An exchange is committed as a step is: once all sites have its means, and all take the outer step then, or none.
+// An exchange is committed as a step is: once all workers have its means, and all take the outer step then, or none.
 // Not here: the calendar (core/plan/rounds.ts), where sites go on after a loss (core/plan/progress.ts), what workers
 // compute (web/worker/outer-loop.ts).
 import type { RoundsConfig } from "../../core/model/config.ts";
@@ -23,8 +23,6 @@ interface Site {
   readonly index: number;
   readonly replicas: readonly Replica[];
   readonly workers: readonly string[];
-  /** Of the lead replica. */
-  readonly leaders: readonly string[];
   /** Committed or left out; the one it is working on; and the latest with whose duties it is done. */
   step: number;
   current: number;
@@ -35,8 +33,6 @@ interface Site {
   /** Trained on since each fragment's last exchange; and what the latest exchange weighs the site by. */
   tokens: readonly number[];
   weighed: readonly number[];
-  /** Workers that have not yet said that they have what their lead replica merged. */
-  following: readonly string[];
   /** What a step takes; 0 before the first. */
   stepSeconds: number;
   /** Step of the latest exchange, the steps done since and the seconds they took. */
@@ -78,7 +74,7 @@ export class RoundsStrategy implements Strategy {
     this.savers = saversOf(parts.config, plan);
     this.#step = progress.step;
     this.#done = new Map(progress.done);
-    this.#sites = leadReplicas(plan).map(({ site: name, stages }, index) => {
+    this.#sites = leadReplicas(plan).map(({ site: name }, index) => {
       const replicas = plan.replicas.filter(({ site }) => site === name);
       const own = progress.sites.get(name)!;
       return {
@@ -86,12 +82,10 @@ export class RoundsStrategy implements Strategy {
         index,
         replicas,
         workers: replicas.flatMap(({ stages }) => stages.map(({ worker }) => worker)),
-        leaders: stages.map(({ worker }) => worker),
         ...own,
         current: own.step,
         passed: progress.step,
         weighed: Array.from({ length: strategy.fragments }, () => 0),
-        following: [],
         stepSeconds: 0,
         intervalStart: 0,
         intervalDone: 0,
@@ -113,10 +107,9 @@ export class RoundsStrategy implements Strategy {
     return { step: this.#step, sites: new Map(sites), done: this.#done };
   }
 
-  /** Workers that may hold the values from before a merge or a repair, or those from after it, or some of each. */
+  /** Workers that may hold the values from before a repair, or those from after it, or some of each. */
   get unsure(): readonly string[] {
-    const inMerges = this.#sites.filter(({ merged }) => merged <= this.#concluded);
-    return [...inMerges.flatMap(({ following }) => following), ...[...this.#repairs].flat()];
+    return [...this.#repairs].flat();
   }
 
   get isEven(): boolean {
@@ -221,7 +214,7 @@ export class RoundsStrategy implements Strategy {
     const { generation } = cohort;
     const exchanges = fragments.map((fragment) => ({ fragment, tokens: site.tokens[fragment]! }));
     const order = { type: "exchange" as const, generation, step: at, exchanges, last };
-    const exchanged = cohort.ask(order, "exchanged", site.leaders);
+    const exchanged = cohort.ask(order, "exchanged", site.workers);
     site.begun = at;
     site.weighed = site.tokens.map((tokens, fragment) => (fragments.includes(fragment) ? tokens : 0));
     site.tokens = site.tokens.map((tokens, fragment) => tokens - site.weighed[fragment]!);
@@ -238,13 +231,13 @@ export class RoundsStrategy implements Strategy {
     );
   }
 
-  /** All sites have the means. */
+  /** All have the means. */
   #conclude(at: number): void {
     const { cohort } = this.#parts;
     if (cohort.isOver) return;
     this.#concluded = at;
-    const leaders = this.#sites.flatMap(({ leaders }) => leaders);
-    cohort.tell({ type: "conclude", generation: cohort.generation, step: at }, leaders);
+    const workers = this.#sites.flatMap(({ workers }) => workers);
+    cohort.tell({ type: "conclude", generation: cohort.generation, step: at }, workers);
   }
 
   async #merge(site: Site, { at: step, fragments, last }: Duty): Promise<void> {
@@ -253,12 +246,8 @@ export class RoundsStrategy implements Strategy {
     const order = { type: "merge" as const, generation, step, fragments: [...fragments], last };
     const merged = cohort.ask(order, "merged", site.workers);
     // When the generation is over nobody has the order.
-    if (!cohort.isOver) {
-      site.merged = step;
-      site.following = site.workers.filter((worker) => !site.leaders.includes(worker));
-    }
+    if (!cohort.isOver) site.merged = step;
     const answers = await merged;
-    site.following = [];
     // All at once: only the last site of a step to report finds who deviates.
     const deviations = [...answers].flatMap(([worker, { anchors }]) =>
       this.#anchors.report(site.index, step, worker, anchors),

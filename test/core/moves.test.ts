@@ -8,7 +8,8 @@ import {
   parameterSpace,
   stageRange,
 } from "../../core/model/parameters.ts";
-import { holdersOf, movesTo, replicasAreAlike, type Take } from "../../core/plan/moves.ts";
+import { KeptStates } from "../../core/plan/kept-states.ts";
+import { holdersOf, movesTo, unsaidKeepers, type Take } from "../../core/plan/moves.ts";
 import { moveTraffic } from "../../core/plan/move-traffic.ts";
 import { makePlan } from "../../core/plan/partition.ts";
 import { leadReplicas, linksOf, type Plan } from "../../core/plan/plan.ts";
@@ -27,6 +28,7 @@ const changes = fc.record({
     { kind: "sync", gradients: "f32" } as const,
     { kind: "sync", gradients: "int4" } as const,
     roundsStrategy({ fragments: 1 }),
+    roundsStrategy({ fragments: 1, bits: 2, merge: 0 }),
   ),
   before: cluster,
   after: cluster,
@@ -72,7 +74,6 @@ describe("movesTo", () => {
         const space = parameterSpace(config.model);
         const holders = holdersOf(config, old);
         const { takes } = movesTo(config, plan, holders)!;
-        const leads = leadReplicas(plan);
         const siteOf = (worker: string) => holders.find((holder) => holder.worker === worker)!.site;
         expect([...takes.keys()]).toEqual(stagesOf(plan).map(({ worker }) => worker));
         for (const { worker, first, last, replica } of stagesOf(plan)) {
@@ -84,19 +85,17 @@ describe("movesTo", () => {
           const borrowed = { start: offset, end: offset + size };
           if (borrowsEmbedding(config.model, range)) expect(tile(of("embedding"), borrowed)).toBe(true);
           else expect(of("embedding")).toEqual([]);
-          const isLead = leads.includes(replica);
-          if (isLead && config.strategy.kind === "rounds") expect(tile(of("agreed"), own)).toBe(true);
+          if (config.strategy.kind === "rounds") expect(tile(of("agreed"), own)).toBe(true);
           else expect(of("agreed")).toEqual([]);
-          const ledBefore = leadReplicas(old).some(({ site }) => site === replica.site);
-          if (isLead && ledBefore && !replicasAreAlike(config)) expect(tile(of("unsaid"), own)).toBe(true);
+          const wasThere = old.replicas.some(({ site }) => site === replica.site);
+          if (unsaidKeepers(config, plan).includes(replica) && wasThere)
+            expect(tile(of("unsaid"), own)).toBe(true);
           else expect(of("unsaid")).toEqual([]);
 
           for (const { what, from, start, end } of takes.get(worker)!) {
             const able = holders.filter(
-              ({ segment, leads }) =>
-                segment.start <= start &&
-                end <= segment.end &&
-                (leads || what === "trained" || what === "embedding"),
+              ({ segment, hasUnsaid }) =>
+                segment.start <= start && end <= segment.end && (hasUnsaid || what !== "unsaid"),
             );
             const names = able.map((holder) => holder.worker);
             expect(names).toContain(from);
@@ -107,6 +106,29 @@ describe("movesTo", () => {
             else if (able.some(({ site }) => site === replica.site)) expect(siteOf(from)).toBe(replica.site);
             if (what === "unsaid") expect(siteOf(from)).toBe(replica.site);
           }
+        }
+      }),
+    );
+  });
+
+  test("when a lead replica's worker is gone, what sites agree on comes from its own site, if that has it twice", () => {
+    fc.assert(
+      fc.property(changes, fc.nat(), (change, which) => {
+        const strategy = roundsStrategy({ fragments: 1 });
+        const { config, old, plan } = plansOf({ ...change, after: change.before, strategy });
+        const leaders = leadReplicas(old).flatMap(({ site, stages }) =>
+          stages.map(({ worker }) => ({ site, worker })),
+        );
+        const gone = leaders[which % leaders.length]!;
+        const siteOf = (worker: string) => worker.split("-")[0]!;
+        const isDouble = old.replicas.filter(({ site }) => site === gone.site).length > 1;
+        const holders = holdersOf(config, old).filter(({ worker }) => worker !== gone.worker);
+        const moves = movesTo(config, plan, holders);
+        if (isDouble || leadReplicas(old).length > 1) expect(moves).not.toBeNull();
+        if (!isDouble) return;
+        for (const [worker, taken] of moves!.takes) {
+          for (const { what, from } of taken)
+            if (what === "agreed") expect(siteOf(from)).toBe(siteOf(worker));
         }
       }),
     );
@@ -162,6 +184,28 @@ describe("movesTo", () => {
         }
       }),
     );
+  });
+});
+
+describe("KeptStates", () => {
+  const planOf = (sites: Record<string, string[]>) =>
+    makePlan(tinyConfig({ stages: 1 }), new Map(Object.entries(sites)));
+  const lossesOf = (bits: 2 | 4, lost: string) => {
+    const kept = new KeptStates(
+      tinyConfig({ strategy: roundsStrategy({ bits, merge: 0 }) }),
+      planOf({ a: ["a-1", "a-2"], b: ["b-1"] }),
+    );
+    kept.lose(lost);
+    expect(kept.isWhole).toBe(true);
+    return kept.losses;
+  };
+
+  test("says what the run does without", () => {
+    expect(lossesOf(4, "a-2")).toEqual([]);
+    expect(lossesOf(4, "a-1")).toEqual(["some of what encoding left unsaid of site a's changes is lost"]);
+    expect(lossesOf(4, "b-1")).toEqual(["what site b has trained since its latest exchanges is lost"]);
+    // What is left unsaid is a part of the parameters there, and held by all replicas.
+    expect(lossesOf(2, "a-1")).toEqual([]);
   });
 });
 

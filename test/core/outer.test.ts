@@ -4,6 +4,7 @@ import type { RoundsConfig } from "../../core/model/config.ts";
 import { parameterSpace, type Segment } from "../../core/model/parameters.ts";
 import { makePlan } from "../../core/plan/partition.ts";
 import { Random } from "../../core/random.ts";
+import { UnsaidGradients } from "../../core/reduce/error-feedback.ts";
 import { holdingsOf, wideSitesOf } from "../../core/reduce/holdings.ts";
 import { OuterState } from "../../core/reduce/outer.ts";
 import { roundsStrategy, tinyConfig } from "../fixtures/configs.ts";
@@ -29,7 +30,9 @@ class Sites {
     this.plan = makePlan(config, new Map(sites));
     this.holdings = this.plan.replicas.map((replica) => holdingsOf(config.model, replica));
     this.outer = new Map(
-      this.holdings.flat().map(({ worker, segment }) => [worker, new OuterState(segment)]),
+      this.holdings
+        .flat()
+        .map(({ worker, segment }) => [worker, new OuterState(segment, new UnsaidGradients(segment))]),
     );
     this.#strategy = strategy;
     this.#random = new Random(seed);
@@ -48,17 +51,18 @@ class Sites {
   async exchange(pseudo: Float32Array[], tokens = pseudo.map(() => 1), last = false): Promise<void> {
     const { transport } = memoryNetwork(this.plan);
     for (const [worker, { anchor }] of this.outer) this.#began.set(worker, anchor.slice());
-    const outerSteps = await Promise.all(
+    const outcomes = await Promise.all(
       this.holdings.flatMap((holdings, s) =>
-        holdings.map(({ worker, segment }) => {
+        holdings.map(async ({ worker, segment }) => {
           const outer = this.outer.get(worker)!;
           const local = outer.anchor.map((value, i) => value - pseudo[s]![segment.start + i]!);
           const options = { strategy: this.#strategy, sites: wideSitesOf(config.model, this.plan), worker };
-          return outer.exchange({ segment, local, tokens: tokens[s]!, last }, options, transport(worker));
+          const contribution = { segment, local, tokens: tokens[s]!, last };
+          return { outer, ...(await outer.exchange(contribution, options, transport(worker))) };
         }),
       ),
     );
-    for (const take of outerSteps) take();
+    for (const { outer, outcome, unsaid } of outcomes) outer.step(outcome, this.#strategy, unsaid);
   }
 
   /** Each site's values after an exchange that it came to with `pseudo` has taken effect, [space.size]. */
@@ -195,7 +199,7 @@ describe("where only the largest are sent", () => {
 
 test("merging keeps a share of the site's own values", () => {
   const segment: Segment = { start: 64, end: 66 };
-  const outer = new OuterState(segment);
+  const outer = new OuterState(segment, null);
   outer.anchor.set([1, 2]);
   const local = Float32Array.of(3, 6);
   outer.merge(segment, local, 0.25);

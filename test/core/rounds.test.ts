@@ -2,8 +2,10 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { RoundsConfig } from "../../core/model/config.ts";
 import { ownedSegment, parameterSpace, stageRange } from "../../core/model/parameters.ts";
+import type { Plan } from "../../core/plan/plan.ts";
 import { evenStanding } from "../../core/plan/progress.ts";
 import { dutiesOf, exchangeAt, fragmentSegments, nextExchange, type Duty } from "../../core/plan/rounds.ts";
+import { evenParts, holdingsOf } from "../../core/reduce/holdings.ts";
 import { roundsStrategy, tinyConfig } from "../fixtures/configs.ts";
 
 const strategies = fc
@@ -119,6 +121,37 @@ test("fragments are a stage's segment, cut into pieces", () => {
           expect(sorted.at(0)!.start).toBe(start);
           expect(sorted.at(-1)!.end).toBe(end);
           sorted.slice(1).forEach((s, i) => expect(s.start).toBe(sorted[i]!.end));
+        }
+      },
+    ),
+  );
+});
+
+test("replicas that cut the model differently share out a fragment in the same parts", () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 7 }),
+      fc.array(fc.array(fc.nat(), { maxLength: 3 }), { minLength: 1, maxLength: 4 }),
+      fc.integer({ min: 1, max: 4 }),
+      fc.boolean(),
+      (layers, cuts, fragments, tied) => {
+        const model = { ...tinyConfig().model, layers, tied };
+        const replicas: Plan["replicas"] = cuts.map((of, r) => {
+          const bounds = [...new Set([0, ...of.map((cut) => cut % layers), layers])].sort((a, b) => a - b);
+          const stages = bounds.slice(1).map((last, s) => ({ worker: `${r}-${s}`, first: bounds[s]!, last }));
+          return { site: "a", stages, microbatches: [] };
+        });
+        const holdings = replicas.map((replica) => holdingsOf(model, replica));
+        for (let fragment = 0; fragment < fragments; fragment++) {
+          // Each worker's, in order, as it cuts them by itself.
+          const parts = replicas.map(({ stages }) =>
+            stages
+              .flatMap(({ first, last }) =>
+                fragmentSegments(model, stageRange(model, first, last), fragment, fragments),
+              )
+              .flatMap((segment) => evenParts(holdings, segment)),
+          );
+          for (const others of parts) expect(others).toEqual(parts[0]);
         }
       },
     ),

@@ -283,6 +283,21 @@ describe("where one that is always there holds the whole model", () => {
     expect(lost).toBeGreaterThan(0);
   });
 
+  test("in strategy rounds a site that keeps one of its replicas takes nothing from another", () => {
+    let lost = 0;
+    const strategy = roundsStrategy({ inner: 8, overlap: 2 });
+    fc.assert(
+      fc.property(others, fc.integer({ min: 0, max: 999 }), (workers, seed) => {
+        // Those who pass come first: they lead.
+        const result = unsaved(inTwo([...workers, ANCHOR]), endless({ stages: 1, strategy }), seed);
+        expect(result.movedBytes).toEqual({});
+        lost += result.lost;
+      }),
+      { numRuns: 12, seed: 1 },
+    );
+    expect(lost).toBeGreaterThan(0);
+  });
+
   test("with error feedback in every step, a loss sends all back to the beginning", () => {
     const strategy = { kind: "sync", gradients: "int4" } as const;
     const result = unsaved(inTwo(PASSING), endless({ stages: 1, strategy }), 1);

@@ -34,8 +34,8 @@ async function stagesOf(config: RunConfig, plan: Plan) {
   const made = replica!.stages.map(async ({ worker, first, last }, i) => {
     const stage = await Stage.create(gpu, stageSpecOf(config, replica!, i));
     const isRounds = config.strategy.kind === "rounds";
-    const outer = isRounds ? new OuterState(stage.segment) : null;
-    const unsaid = isRounds ? null : new UnsaidGradients(stage.segment);
+    const unsaid = new UnsaidGradients(stage.segment);
+    const outer = isRounds ? new OuterState(stage.segment, unsaid) : null;
     const borrows = borrowsEmbedding(config.model, stageRange(config.model, first, last));
     return { worker, stage, outer, unsaid, borrows };
   });

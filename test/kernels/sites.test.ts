@@ -2,9 +2,11 @@
 import { expect, test } from "vitest";
 import type { RunConfig } from "../../core/model/config.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../core/formats/safetensors.ts";
+import type { StateArray } from "../../core/plan/moves.ts";
 import { Random } from "../../core/random.ts";
+import type { HeldState } from "../../web/worker/held-state.ts";
 import { roundsStrategy, tinyConfig } from "../fixtures/configs.ts";
-import { InProcessSites, MemoryBlobs } from "../fixtures/in-process-sites.ts";
+import { InProcessSites, MemoryBlobs, type SitesOptions } from "../fixtures/in-process-sites.ts";
 import { gpu } from "./device.ts";
 
 const random = new Random(5);
@@ -12,10 +14,8 @@ const random = new Random(5);
 const text = Uint8Array.from({ length: 4000 }, (_, i) => 97 + ((i * 7 + Math.floor(random.unit() * 3)) % 26));
 const tokens = { train: text.subarray(0, 3600), valid: text.subarray(3600) };
 
-const start = (
-  config: RunConfig,
-  more: { blobs?: MemoryBlobs; from?: Awaited<ReturnType<InProcessSites["save"]>> } = {},
-) => InProcessSites.start({ gpu, config, sites: 2, tokens, ...more });
+const start = (config: RunConfig, more: Pick<SitesOptions, "blobs" | "from" | "replicas"> = {}) =>
+  InProcessSites.start({ gpu, config, sites: 2, tokens, ...more });
 
 const parametersOf = (sites: InProcessSites) =>
   Promise.all(sites.workers.map(({ stage }) => stage.read("parameters")));
@@ -75,21 +75,54 @@ test.each([
   },
 );
 
+test.each([
+  { name: "int4", bits: 4, merge: 0.5, arrays: ["parameters", "m", "v", "anchor", "momentum"] },
+  {
+    name: "the largest alone",
+    bits: 2,
+    merge: 0,
+    arrays: ["parameters", "m", "v", "anchor", "momentum", "terms"],
+  },
+] as const)("a replica that does not lead its site holds what the lead does: $name", async (exchanged) => {
+  const { bits, merge, arrays } = exchanged;
+  const strategy = roundsStrategy({ inner: 4, fragments: 2, overlap: 1, bits, merge });
+  const config = tinyConfig({ steps: 16, stages: 1, strategy });
+  const sites = await start(config, { replicas: 2 });
+  // All fragments were exchanged, and one exchange is concluded that has not taken effect.
+  await advance(sites, 10);
+  const held = new Map<string, HeldState>();
+  for (const { name, hold } of sites.workers) held.set(name, await hold());
+  const [{ stage }] = sites.workers as [(typeof sites.workers)[number]];
+  const { start: first, end } = stage.segment;
+  const valuesOf = (worker: string, array: StateArray) => held.get(worker)!.part(array, first, end - first)!;
+  for (const array of arrays) {
+    const values = valuesOf("site-0", array);
+    expect(values.some((value) => value !== 0)).toBe(true);
+    expect(valuesOf("site-0-1", array), array).toEqual(values);
+  }
+  for (const array of ["anchor", "momentum"] as const) {
+    expect(valuesOf("site-1-1", array), array).toEqual(valuesOf("site-0", array));
+  }
+  expect(valuesOf("site-1", "parameters")).not.toEqual(valuesOf("site-0", "parameters"));
+  sites.destroy();
+});
+
 test("a site that comes back with other values than the rest is given theirs at the next exchange", async () => {
-  const config = tinyConfig({ steps: 16, strategy: rounds });
+  const config = tinyConfig({ steps: 16, stages: 1, strategy: rounds });
   const blobs = new MemoryBlobs();
-  const whole = await start(config, { blobs });
+  const whole = await start(config, { blobs, replicas: 2 });
   await advance(whole, 5);
   const saved = await whole.save();
   const [right, damaged] = [saved.shards[0]!, saved.shards[1]!];
   const { tensors } = decodeSafetensors(new Uint8Array(await blobs.get(damaged.hash)));
   tensors.get(PART.tensor)!.values[3]! += 0.5;
   const hash = await blobs.put(encodeSafetensors(tensors));
-  const sites = await start(config, { blobs, from: { ...saved, shards: [right, { ...damaged, hash }] } });
+  const from = { ...saved, shards: [right, { ...damaged, hash }] };
+  const sites = await start(config, { blobs, from, replicas: 2 });
   await advance(sites, config.steps - 5);
   expect(sites.repaired).toEqual([{ part: PART.name, from: "site-0", to: "site-1" }]);
-  const [a, b] = await parametersOf(sites);
-  expect(a).toEqual(b);
+  const [first, ...others] = await parametersOf(sites);
+  for (const other of others) expect(other).toEqual(first);
   whole.destroy();
   sites.destroy();
 });

@@ -3,10 +3,10 @@
 // long as the test likes, in order on each way; an order waits for what it waits for on a page (web/worker/orders.ts).
 import type { RunConfig } from "../../core/model/config.ts";
 import { ownedSegment, parameterSpace, stageRange } from "../../core/model/parameters.ts";
+import { unsaidKeepers, type Take } from "../../core/plan/moves.ts";
 import { leadReplicas, positionOf } from "../../core/plan/plan.ts";
 import { fragmentOf } from "../../core/plan/rounds.ts";
 import type { ClientMessage, WorkerMessage } from "../../core/protocol/control.ts";
-import type { Take } from "../../core/plan/moves.ts";
 import { fakeWorker } from "./fake-workers.ts";
 import type { WorkerPort } from "../../server/coordinator-port.ts";
 
@@ -32,6 +32,8 @@ interface Stage {
   readonly assignment: Of<"assign">;
   readonly site: string;
   readonly leads: boolean;
+  /** Whether it keeps what is unsaid. */
+  readonly keeps: boolean;
   readonly places: Map<number, PlaceState>;
   /** By step. */
   readonly begun: Map<number, Begun>;
@@ -58,6 +60,9 @@ export class ModelWorkers {
   readonly #before = new Map<string, string>();
   /** Steps that a replica came to with other parameters than another of its site. */
   readonly unlike: string[] = [];
+  /** Of what sites agree on: places that a worker took from another of its site, and from another site without need. */
+  takenAtHome = 0;
+  takenElsewhere = 0;
   /** Of each place in what was saved: the exchanges that it holds, or that are under way. */
   readonly saved: { readonly step: number; readonly place: number; readonly exchanges: number[] }[] = [];
   /** Model parts by the offset of their place. */
@@ -94,6 +99,16 @@ export class ModelWorkers {
 
   leave(id: string): void {
     this.#workers.delete(id);
+  }
+
+  /** A worker of the site takes what sites agree on of a place from another. */
+  takes(place: number, site: string, from: string): void {
+    const siteOf = (id: string) => this.get(id)!.port.site;
+    const couldGive = this.ports.some(
+      ({ id }) => siteOf(id) === site && this.get(id)!.held?.places.has(place),
+    );
+    if (siteOf(from) === site) this.takenAtHome++;
+    else if (couldGive) this.takenElsewhere++;
   }
 
   /** A worker of a replica comes to a step with these. */
@@ -144,8 +159,8 @@ export class ModelWorker {
   readonly said: Answer[] = [];
   stage: Stage | null = null;
   held: Held | null = null;
-  /** What the lead replica has sent of a merge: "generation step place". */
-  readonly frames = new Map<string, readonly string[]>();
+  /** What the lead replica has told of an exchange: "generation step place". */
+  readonly frames = new Map<string, string>();
 
   constructor(id: string, all: ModelWorkers) {
     const { port } = fakeWorker(id, () => {});
@@ -173,6 +188,7 @@ export class ModelWorker {
       if (begun.terms || this.stage!.interrupted || !terms) continue;
       actions.push(() => {
         begun.terms = terms;
+        if (this.stage!.leads) this.#tell(begun.order, terms);
         this.said.push({ type: "exchanged", generation: this.stage!.assignment.generation, step });
       });
     }
@@ -198,10 +214,7 @@ export class ModelWorker {
     const { stage } = this;
     if (order.type === "assign") return this.#sources(order).every(({ from }) => this.#all.get(from)?.held);
     if (!stage || stage.interrupted || stage.assignment.generation !== order.generation) return true;
-    if (order.type === "merge") {
-      if (stage.leads) return stage.begun.get(order.step)?.concluded ?? true;
-      return this.#placesOf(order.fragments).every((place) => this.frames.has(frameKey(order, place)));
-    }
+    if (order.type === "merge") return stage.begun.get(order.step)?.concluded ?? true;
     // Kept when no exchange can be concluded any more.
     return order.type !== "hold" || [...stage.begun.values()].every(({ concluded }) => concluded);
   }
@@ -285,8 +298,14 @@ export class ModelWorker {
         unsaid: taken("unsaid"),
       });
     }
+    for (const { what, from, start, end } of takes) {
+      if (what !== "agreed" || from === this.port.id) continue;
+      for (const place of places.keys())
+        if (start <= place && place < end) this.#all.takes(place, site, from);
+    }
     const leads = leadReplicas(plan).includes(plan.replicas[replica]!);
-    this.stage = { assignment, site, leads, places, begun: new Map(), interrupted: false };
+    const keeps = unsaidKeepers(config, plan).includes(plan.replicas[replica]!);
+    this.stage = { assignment, site, leads, keeps, places, begun: new Map(), interrupted: false };
     this.said.push({ type: "prepared", generation, stageBytes: 1 });
   }
 
@@ -299,11 +318,31 @@ export class ModelWorker {
     this.said.push({ type: "held", generation, kept: this.held?.generation === of });
   }
 
-  /** The sites' weights in an exchange, once all who hold what this worker does have begun it. */
-  #termsOf({ step, exchanges }: Of<"exchange">): ReadonlyMap<number, string> | null {
-    const { plan, generation } = this.stage!.assignment;
+  /** To the other replicas of the site. */
+  #tell(order: Of<"exchange">, terms: ReadonlyMap<number, string>): void {
+    const { assignment, site } = this.stage!;
+    const others = assignment.plan.replicas.filter((replica) => replica.site === site);
+    for (const { worker } of others.flatMap(({ stages }) => stages)) {
+      for (const [place, term] of terms) this.#all.get(worker)?.frames.set(frameKey(order, place), term);
+    }
+  }
+
+  /**
+   * The sites' weights in an exchange: of a lead replica once all who hold what this worker does have begun it, of another
+   * once its lead has told it.
+   */
+  #termsOf(order: Of<"exchange">): ReadonlyMap<number, string> | null {
+    const { step, exchanges } = order;
+    const { leads, assignment } = this.stage!;
+    const { plan, generation } = assignment;
     const terms = new Map<number, string>();
     for (const place of this.#placesOf(exchanges.map(({ fragment }) => fragment))) {
+      if (!leads) {
+        const told = this.frames.get(frameKey(order, place));
+        if (!told) return null;
+        terms.set(place, told);
+        continue;
+      }
       const weights = leadReplicas(plan).map(({ site, stages }) => {
         const holder = stages
           .map(({ worker }) => this.#all.get(worker)?.stage)
@@ -323,32 +362,15 @@ export class ModelWorker {
     begun.concluded = true;
     for (const [place, term] of begun.terms!) {
       this.#change([place], "agreed", term);
-      this.#change([place], "unsaid", `${step}`);
+      if (this.stage!.keeps) this.#change([place], "unsaid", `${step}`);
     }
   }
 
   #merge(order: Of<"merge">): void {
-    const { leads, interrupted, begun, assignment } = this.stage!;
-    const places = this.#placesOf(order.fragments);
-    if (leads) {
-      if (begun.get(order.step)?.concluded === false) return;
-      begun.delete(order.step);
-      this.#change(places, "trained", `merge ${order.step}`);
-      const others = assignment.plan.replicas.filter(({ site }) => site === this.stage!.site);
-      for (const { worker } of others.flatMap(({ stages }) => stages)) {
-        for (const place of places) {
-          const { trained } = this.stage!.places.get(place)!;
-          this.#all.get(worker)?.frames.set(frameKey(order, place), trained);
-        }
-      }
-    } else {
-      for (const place of places) {
-        const trained = this.frames.get(frameKey(order, place));
-        // Interrupted, it may have some of them.
-        if (!trained || (interrupted && this.#all.random(2) === 0)) continue;
-        this.stage!.places.set(place, { ...this.stage!.places.get(place)!, trained });
-      }
-    }
+    const { interrupted, begun } = this.stage!;
+    if (begun.get(order.step)?.concluded === false) return;
+    begun.delete(order.step);
+    this.#change(this.#placesOf(order.fragments), "trained", `merge ${order.step}`);
     const { generation, step } = order;
     if (!interrupted) this.said.push({ type: "merged", generation, step, anchors: {} });
   }

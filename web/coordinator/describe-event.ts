@@ -30,7 +30,9 @@ export function describeEvent(event: RunEvent): EventWords | null {
     case "sample":
       return say(`A sample was written after step ${event.step}.`);
     case "checkpoint":
-      return say(`Checkpoint ${event.checkpoint} of step ${event.step} is saved.`);
+      return say(
+        `Checkpoint ${event.checkpoint} of step ${event.step} is saved${event.without ? `, without ${event.without.join("; ")}` : ""}.`,
+      );
     case "unsaved":
       return say(`No checkpoint of step ${event.step}: ${event.reason}.`, [], true);
     case "recovered":

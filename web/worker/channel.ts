@@ -125,12 +125,13 @@ export class Channel {
     return new Uint32Array(payload.buffer, payload.byteOffset, 1)[0]!;
   }
 
-  /** The reducer's view of this channel, for one step. */
-  segments(step: number): SegmentTransport {
+  /** The reducer's view of this channel, for one step; `microbatch` tells apart what is reduced in it. */
+  segments(step: number, microbatch = 0): SegmentTransport {
+    const placeOf = (segment: number) => ({ step, microbatch, segment });
     return {
       send: (to, kind, offset, { codec, count, bytes }) =>
-        this.#sendEncoded(to, kind, { step, segment: offset }, codec, bytes, [count]),
-      receive: (from, kind, offset, count) => this.receive(from, kind, { step, segment: offset }, count),
+        this.#sendEncoded(to, kind, placeOf(offset), codec, bytes, [count]),
+      receive: (from, kind, offset, count) => this.receive(from, kind, placeOf(offset), count),
     };
   }
 

@@ -13,7 +13,7 @@ export interface GradientSumParts {
   readonly stage: Stage;
   readonly channel: Channel;
   readonly meter: Meter;
-  /** Of strategy `sync`, where its codec needs error feedback. */
+  /** Where what travels between sites needs error feedback, on replicas that keep it. */
   readonly unsaid: UnsaidGradients | null;
 }
 

@@ -12,11 +12,10 @@ export function arraysBeside({
   outer,
   unsaid,
 }: Pick<StoredStage, "outer" | "unsaid">): Partial<Record<StateArray, Float32Array<ArrayBuffer>>> {
-  if (outer) {
-    const { anchor, momentum, carried: terms, unsaidSums: sums } = outer;
-    return { anchor, momentum, terms, sums };
-  }
-  return unsaid ? { terms: unsaid.terms, sums: unsaid.sums } : {};
+  return {
+    ...(outer && { anchor: outer.anchor, momentum: outer.momentum }),
+    ...(unsaid && { terms: unsaid.terms, sums: unsaid.sums }),
+  };
 }
 
 export class HeldState {

@@ -2,9 +2,9 @@
 // `rounds`, and the trainer over both.
 // Not here: making the stage, orders and reports (training.worker.ts).
 import type { StageSpec } from "../../core/plan/memory.ts";
-import { leadReplicas, positionOf } from "../../core/plan/plan.ts";
+import { unsaidKeepers } from "../../core/plan/moves.ts";
+import { positionOf } from "../../core/plan/plan.ts";
 import { stageWork } from "../../core/plan/work.ts";
-import { needsFeedback } from "../../core/reduce/codec.ts";
 import { UnsaidGradients } from "../../core/reduce/error-feedback.ts";
 import { OuterState } from "../../core/reduce/outer.ts";
 import type { BlobClient } from "./blobs.ts";
@@ -34,16 +34,16 @@ export async function loadTrainer({ spec, blobs, held, ...parts }: LoadParts): P
   const { config, plan } = assignment;
   const { strategy, model } = config;
   const { range, slots } = spec;
-  const isLead = leadReplicas(plan).some(({ stages }) => stages.some(({ worker }) => worker === self));
-  const outer = strategy.kind === "rounds" && isLead ? new OuterState(stage.segment) : null;
-  const feedsBack = strategy.kind === "sync" && needsFeedback(strategy.gradients) && isLead;
-  const unsaid = feedsBack ? new UnsaidGradients(stage.segment) : null;
-  const { site } = plan.replicas[positionOf(plan, self)!.replica]!;
-  const stored = { stage, range, outer, unsaid, site };
+  const replica = plan.replicas[positionOf(plan, self)!.replica]!;
+  const keepsUnsaid = unsaidKeepers(config, plan).includes(replica);
+  const unsaid = keepsUnsaid ? new UnsaidGradients(stage.segment) : null;
+  const outer = strategy.kind === "rounds" ? new OuterState(stage.segment, unsaid) : null;
+  const stored = { stage, range, outer, unsaid, site: replica.site };
   const { state, runNumber: run, generation } = assignment;
   if (state.kind === "workers") await takeState(stored, { ...parts, ...state, model, held });
   else await loadState(stored, { config, state }, blobs);
-  const outerLoop = strategy.kind === "rounds" ? new OuterLoop({ ...parts, strategy, range, outer }) : null;
+  const outerLoop =
+    strategy.kind === "rounds" ? new OuterLoop({ ...parts, strategy, range, outer: outer! }) : null;
   return {
     trainer: new Trainer({ ...parts, range, slots, work: stageWork(spec), outerLoop, unsaid }),
     draft: () =>

@@ -1,6 +1,7 @@
 // Strategy `rounds` on one worker: begins exchanges of a fragment beside the training, takes the outer step when the
 // coordinator says that all sites can, and lets exchanges take effect.
-// The stages of a site's lead replica exchange with other sites; those of its other replicas are told the result.
+// The stages of a site's lead replica exchange with other sites and tell those of its other replicas what came of it, so
+// that all take the same outer step: what sites agree on is held by every replica.
 // Not here: the outer step itself (core/reduce/outer.ts), when and for whom (server/strategy/rounds.ts).
 import type { RoundsConfig } from "../../core/model/config.ts";
 import {
@@ -11,17 +12,19 @@ import {
   type StageRange,
   type Tensor,
 } from "../../core/model/parameters.ts";
-import { leadReplicas, positionOf } from "../../core/plan/plan.ts";
+import { positionOf } from "../../core/plan/plan.ts";
 import { fragmentOf, fragmentSegments } from "../../core/plan/rounds.ts";
 import { crc32 } from "../../core/protocol/crc32.ts";
 import {
+  evenParts,
   holdingsOf,
   overlaps,
   wideSitesOf,
   type Holding,
   type WideSites,
 } from "../../core/reduce/holdings.ts";
-import type { OuterState } from "../../core/reduce/outer.ts";
+import type { Outcome, OuterState } from "../../core/reduce/outer.ts";
+import { SiteSum } from "../../core/reduce/sum-in-site.ts";
 import type { Stage } from "../engine/stage.ts";
 import type { Channel } from "./channel.ts";
 import type { Meter } from "./meter.ts";
@@ -35,8 +38,7 @@ export interface OuterLoopParts {
   readonly stage: Stage;
   readonly channel: Channel;
   readonly meter: Meter;
-  /** Null on a stage that is not of its site's lead replica. */
-  readonly outer: OuterState | null;
+  readonly outer: OuterState;
 }
 
 /** Begun and not yet taken effect. */
@@ -51,24 +53,25 @@ interface UnderWay {
 export class OuterLoop {
   readonly #parts: OuterLoopParts;
   readonly #sites: WideSites;
-  /** What the lead replica of this worker's site holds, and its other replicas. */
-  readonly #leaders: readonly Holding[];
-  readonly #followers: readonly Holding[];
+  /** What the replicas of this worker's site hold, the lead replica first; and which of them it is of. */
+  readonly #replicas: readonly Holding[][];
+  readonly #replica: number;
   /** Exchanges by the step after which they began. */
   readonly #underWay = new Map<number, UnderWay>();
 
   constructor(parts: OuterLoopParts) {
     const { self, assignment } = parts;
     const { config, plan } = assignment;
-    const { site } = plan.replicas[positionOf(plan, self)!.replica]!;
-    const leads = leadReplicas(plan);
-    const lead = leads.find((replica) => replica.site === site)!;
+    const own = plan.replicas[positionOf(plan, self)!.replica]!;
+    const replicas = plan.replicas.filter(({ site }) => site === own.site);
     this.#parts = parts;
     this.#sites = wideSitesOf(config.model, plan);
-    this.#leaders = this.#sites.holdings[leads.indexOf(lead)]!;
-    this.#followers = plan.replicas
-      .filter((replica) => replica.site === site && replica !== lead)
-      .flatMap((replica) => holdingsOf(config.model, replica));
+    this.#replicas = replicas.map((replica) => holdingsOf(config.model, replica));
+    this.#replica = replicas.indexOf(own);
+  }
+
+  get #leads(): boolean {
+    return this.#replica === 0;
   }
 
   /**
@@ -76,16 +79,10 @@ export class OuterLoop {
    * have come.
    */
   async exchange({ step, exchanges, last }: Order<"exchange">): Promise<{ arrived: Promise<void> }> {
-    const { outer, channel, stage, strategy, meter, self: worker } = this.#parts;
-    const transport = channel.segments(step);
-    const options = { strategy, sites: this.#sites, worker };
-    const segments = exchanges.map(({ fragment }) => this.#segments(fragment));
-    const local = split(await stage.read("parameters", segments.flat()), segments.flat());
-    const begun = exchanges.flatMap(({ tokens }, i) =>
-      segments[i]!.map((segment) =>
-        outer!.exchange({ segment, local: local.get(segment)!, tokens, last }, options, transport),
-      ),
-    );
+    const { channel, meter } = this.#parts;
+    const begun = this.#leads
+      ? await this.#exchangeWithSites(step, exchanges, last)
+      : exchanges.flatMap(({ fragment }) => this.#segments(fragment).map(this.#hear(step, last)));
     let conclude!: () => void;
     const word = new Promise<void>((resolve) => (conclude = resolve));
     const ends = Promise.all(begun);
@@ -105,25 +102,21 @@ export class OuterLoop {
     conclude();
   }
 
-  /** Waits for the exchange's conclusion and lets it take effect. Returns CRC-32s of the anchors by part of the model. */
+  /**
+   * Waits for the exchange's conclusion and lets it take effect. Returns CRC-32s of the anchors by part of the model, on
+   * the lead replica.
+   */
   async merge({ step, fragments, last }: Order<"merge">): Promise<Record<string, number>> {
-    const { outer, meter } = this.#parts;
-    if (!outer) {
-      const segments = fragments.flatMap((fragment) => this.#segments(fragment));
-      await meter.wait(this.#follow(step, segments));
-      return {};
-    }
     const exchange = this.#underWay.get(step);
-    if (exchange) await meter.waitForExchange(exchange.concluded);
+    if (exchange) await this.#parts.meter.waitForExchange(exchange.concluded);
     this.#underWay.delete(step);
-    await this.#takeEffect(outer, step, fragments, last ? 0 : this.#keep);
-    return this.#hashes(outer, fragments);
+    await this.#takeEffect(fragments, last ? 0 : this.#keep);
+    return this.#leads ? this.#hashes(fragments) : {};
   }
 
   /** Gives, or takes, what all sites ought to agree on of a part of the model. */
   async repair({ step, part, from, to }: Order<"repair">): Promise<void> {
     const { outer, channel, self, assignment, range } = this.#parts;
-    if (!outer) return;
     const tensors = ownedTensors(parameterSpace(assignment.config.model), range);
     const wanted = tensors.filter((tensor) => partName(tensor.part) === part);
     for (const { offset, size } of wanted) {
@@ -138,7 +131,7 @@ export class OuterLoop {
     }
   }
 
-  /** What this site made of wrong values goes: its parameters become the anchor's, on all replicas. */
+  /** What this site made of wrong values goes: the other replicas take the lead's, and all their parameters the anchor's. */
   async renew({ step, part }: Order<"renew">): Promise<void> {
     const { outer, stage, self, assignment, strategy, meter } = this.#parts;
     const tensors = parameterSpace(assignment.config.model).tensors.filter(
@@ -149,15 +142,15 @@ export class OuterLoop {
         overlaps([{ worker: self, segment: stage.segment }], { start: offset, end: offset + size }),
       )
       .map(({ segment }) => segment);
-    if (!outer) return meter.wait(this.#follow(step, segments));
     // What an exchange under way makes of the anchor belongs to it.
     await meter.waitForExchange(this.settle());
     for (const segment of segments) {
-      const anchor = outer.part("anchor", segment);
-      stage.write("parameters", anchor, segment.start);
+      for (const array of AGREED) {
+        await meter.wait(this.#spread(step, array, segment, outer.part(array, segment)));
+      }
+      stage.write("parameters", outer.part("anchor", segment), segment.start);
       // Where only the largest are sent, what is left unsaid would be added yet.
-      if (strategy.bits === 2) outer.part("carried", segment).fill(0);
-      this.#lead(step, segment, anchor);
+      if (strategy.bits === 2) outer.unsaid!.of(segment).terms.fill(0);
     }
   }
 
@@ -177,41 +170,71 @@ export class OuterLoop {
     return bits === 2 ? "unsaid" : merge;
   }
 
+  /** Of each segment of the fragments: what is to be done at the conclusion, once its mean has come and been passed on. */
+  async #exchangeWithSites(
+    step: number,
+    exchanges: Order<"exchange">["exchanges"],
+    last: boolean,
+  ): Promise<Promise<() => void>[]> {
+    const { outer, channel, stage, strategy, self: worker } = this.#parts;
+    const transport = channel.segments(step);
+    const options = { strategy, sites: this.#sites, worker };
+    const segments = exchanges.map(({ fragment }) => this.#segments(fragment));
+    const local = split(await stage.read("parameters", segments.flat()), segments.flat());
+    return exchanges.flatMap(({ tokens }, i) =>
+      segments[i]!.map(async (segment) => {
+        const contribution = { segment, local: local.get(segment)!, tokens, last };
+        const { outcome, unsaid } = await outer.exchange(contribution, options, transport);
+        await this.#spreadOutcome(step, outcome);
+        return () => outer.step(outcome, strategy, unsaid);
+      }),
+    );
+  }
+
+  /** The same of a segment whose mean comes from the lead replica. */
+  #hear(step: number, last: boolean): (segment: Segment) => Promise<() => void> {
+    const { outer, strategy } = this.#parts;
+    return async (segment) => {
+      const empty = () => new Float32Array(segment.end - segment.start);
+      const [mean, rest] = [empty(), strategy.bits === 2 && !last ? empty() : null];
+      const outcome: Outcome = { segment, mean, rest, last };
+      await this.#spreadOutcome(step, outcome);
+      return () => outer.step(outcome, strategy);
+    };
+  }
+
+  async #spreadOutcome(step: number, { segment, mean, rest }: Outcome): Promise<void> {
+    await Promise.all([
+      this.#spread(step, "mean", segment, mean),
+      rest && this.#spread(step, "rest", segment, rest),
+    ]);
+  }
+
   /** `keep`: see `OuterState.merge`. */
-  async #takeEffect(outer: OuterState, step: number, fragments: readonly number[], keep: number | "unsaid") {
-    const { stage } = this.#parts;
+  async #takeEffect(fragments: readonly number[], keep: number | "unsaid"): Promise<void> {
+    const { outer, stage } = this.#parts;
     const segments = fragments.flatMap((fragment) => this.#segments(fragment));
     const local = split(await stage.read("parameters", segments), segments);
     for (const [segment, values] of local) {
       outer.merge(segment, values, keep);
       stage.write("parameters", values, segment.start);
-      this.#lead(step, segment, values);
     }
   }
 
-  /** Gives the site's other replicas the values that the lead replica goes on with. */
-  #lead(step: number, segment: Segment, values: Float32Array<ArrayBuffer>): void {
-    for (const { worker, segment: part } of overlaps(this.#followers, segment)) {
-      const own = partOf(values, segment, part);
-      this.#parts.channel.sendSegment(worker, "parameters", { step }, part, own);
-    }
+  /** The lead replica's values of a segment become those of the site's other replicas, which wait for them. */
+  async #spread(step: number, what: Spread, segment: Segment, values: Float32Array): Promise<void> {
+    const parts = evenParts(this.#replicas, segment).map((part) => ({
+      ...part,
+      values: partOf(values, segment, part.segment),
+    }));
+    const transport = this.#parts.channel.segments(step, SPREAD.indexOf(what));
+    const site = new SiteSum(this.#replica, parts, "f32", transport);
+    await site.scatterFromLead();
+    await site.allGather({ leadHasAll: true });
   }
 
-  /** Takes the values that the lead replica's stages go on with. */
-  async #follow(step: number, segments: readonly Segment[]): Promise<void> {
-    const { stage, channel } = this.#parts;
-    const parts = segments.flatMap((segment) => overlaps(this.#leaders, segment));
-    await Promise.all(
-      parts.map(({ worker, segment }) =>
-        channel.receiveSegment(worker, "parameters", { step }, segment, (values, start) =>
-          stage.write("parameters", values, start),
-        ),
-      ),
-    );
-  }
-
-  #hashes(outer: OuterState, fragments: readonly number[]): Record<string, number> {
-    const { strategy, range, assignment } = this.#parts;
+  #hashes(fragments: readonly number[]): Record<string, number> {
+    const { outer, strategy, range, assignment } = this.#parts;
     const hashes: Record<string, number> = {};
     for (const { part, offset, size } of ownedTensors(parameterSpace(assignment.config.model), range)) {
       if (!fragments.includes(fragmentOf(part, strategy.fragments))) continue;
@@ -229,6 +252,9 @@ export class OuterLoop {
 
 /** The arrays of the outer state that are the same in every site. */
 const AGREED = ["anchor", "momentum"] as const;
+/** What a lead replica has for the others. Its place here is its number in frames, of which gradients have 0. */
+const SPREAD = ["gradient", "mean", "rest", ...AGREED] as const;
+type Spread = (typeof SPREAD)[number];
 
 const partName = (part: Tensor["part"]): string => (typeof part === "number" ? `block ${part}` : part);
 

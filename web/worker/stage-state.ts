@@ -22,9 +22,9 @@ import type { BlobClient } from "./blobs.ts";
 export interface StoredStage {
   readonly stage: Stage;
   readonly range: StageRange;
-  /** Null in strategy `sync`, and on replicas that do not lead their site. */
+  /** Null in strategy `sync`. */
   readonly outer: OuterState | null;
-  /** Of strategy `sync`, where its codec needs error feedback; null on replicas that do not lead their site. */
+  /** Null on replicas that do not keep it. */
   readonly unsaid: UnsaidGradients | null;
   readonly site: string;
 }
@@ -46,18 +46,12 @@ interface Beside {
 }
 
 function besides({ outer, unsaid }: StoredStage): Beside[] {
-  if (outer) {
-    return [
-      { prefix: "outer.momentum/", values: outer.momentum, shared: true },
-      { prefix: "outer.carried/", values: outer.carried, shared: false },
-      { prefix: "outer.unsaid.sums/", values: outer.unsaidSums, shared: false },
-    ];
-  }
-  if (!unsaid) return [];
-  return [
+  const ofAll = outer && { prefix: "outer.momentum/", values: outer.momentum, shared: true };
+  const ofSite = unsaid && [
     { prefix: "unsaid.terms/", values: unsaid.terms, shared: false },
     { prefix: "unsaid.sums/", values: unsaid.sums, shared: false },
   ];
+  return [...(ofAll ? [ofAll] : []), ...(ofSite ?? [])];
 }
 
 /** Writes everything that the source has of what the stage owns or borrows; the rest stays zero. */

@@ -43,7 +43,7 @@ export async function loadTrainer({ spec, blobs, held, ...parts }: LoadParts): P
   if (state.kind === "workers") await takeState(stored, { ...parts, ...state, model, held });
   else await loadState(stored, { config, state }, blobs);
   const outerLoop =
-    strategy.kind === "rounds" ? new OuterLoop({ ...parts, strategy, range, outer: outer! }) : null;
+    strategy.kind === "rounds" && outer ? new OuterLoop({ ...parts, strategy, range, outer }) : null;
   return {
     trainer: new Trainer({ ...parts, range, slots, work: stageWork(spec), outerLoop, unsaid }),
     draft: () =>

@@ -46,12 +46,14 @@ interface Beside {
 }
 
 function besides({ outer, unsaid }: StoredStage): Beside[] {
-  const ofAll = outer && { prefix: "outer.momentum/", values: outer.momentum, shared: true };
-  const ofSite = unsaid && [
-    { prefix: "unsaid.terms/", values: unsaid.terms, shared: false },
-    { prefix: "unsaid.sums/", values: unsaid.sums, shared: false },
-  ];
-  return [...(ofAll ? [ofAll] : []), ...(ofSite ?? [])];
+  const ofAll = outer ? [{ prefix: "outer.momentum/", values: outer.momentum, shared: true }] : [];
+  const ofSite = unsaid
+    ? [
+        { prefix: "unsaid.terms/", values: unsaid.terms, shared: false },
+        { prefix: "unsaid.sums/", values: unsaid.sums, shared: false },
+      ]
+    : [];
+  return [...ofAll, ...ofSite];
 }
 
 /** Writes everything that the source has of what the stage owns or borrows; the rest stays zero. */

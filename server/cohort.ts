@@ -70,6 +70,12 @@ export class Cohort {
     return this.#end !== null;
   }
 
+  /** Whose answers are missing. */
+  get owing(): WorkerPort[] {
+    const missing = new Set([...this.#questions].flatMap(({ missing }) => [...missing]));
+    return [...missing].map((worker) => this.port(worker));
+  }
+
   port(worker: string): WorkerPort {
     return this.#members.get(worker)!;
   }

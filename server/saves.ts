@@ -59,6 +59,11 @@ export class Saves {
     return this.latest?.run === this.#parts.id ? this.latest.step : null;
   }
 
+  /** Whose shards are missing. */
+  get owing(): WorkerPort[] {
+    return this.#underWay?.savers.filter(({ id }) => !this.#underWay!.shards.has(id)) ?? [];
+  }
+
   /** Has workers save what they hold after `step`, which they have just done. Nobody waits for it. */
   begin(step: number, cohort: Cohort, { savers, tokens }: Pick<Strategy, "savers" | "tokens">): void {
     if (this.#underWay) {

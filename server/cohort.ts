@@ -76,6 +76,11 @@ export class Cohort {
     return [...missing].map((worker) => this.port(worker));
   }
 
+  /** Of those who still belong to it. */
+  get ports(): WorkerPort[] {
+    return this.workers.map((worker) => this.port(worker));
+  }
+
   port(worker: string): WorkerPort {
     return this.#members.get(worker)!;
   }

@@ -83,6 +83,7 @@ export class Run {
   readonly #betweenSteps: BetweenSteps;
   readonly watchdog = new Watchdog({
     owing: () => [...(this.#cohort?.owing ?? []), ...this.#saves.owing],
+    members: () => this.#cohort?.ports ?? [],
     onDeadlock: (reason) => this.#cohort?.fail(new WorkerLost(reason)),
   });
   readonly tally = new Tally();

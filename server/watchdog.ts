@@ -9,9 +9,9 @@ export const CHECK_MS = 5_000;
 
 /** Checks in a row: without an answer, as when a thread is frozen or in an endless loop... */
 export const MOST_SILENT = 36;
-/** ...with a GPU that has work and finishes nothing, where no piece of work should take longer than a second... */
+/** ...with a GPU that has work and finishes nothing, where no piece of work should take more than a moment... */
 export const MOST_STALLED = 60;
-/** ...and with all who owe waiting for each other. */
+/** ...and with everybody waiting for somebody else. */
 export const MOST_WAITING = 60;
 
 const minutes = (checks: number) => `${(checks * CHECK_MS) / 60_000} minutes`;
@@ -27,6 +27,8 @@ interface Watched {
 export interface WatchdogParts {
   /** Whose answers are waited for. */
   readonly owing: () => readonly WorkerPort[];
+  /** Of the generation. */
+  readonly members: () => readonly WorkerPort[];
   /** All of them wait for something that does not come. */
   readonly onDeadlock: (reason: string) => void;
 }
@@ -60,9 +62,10 @@ export class Watchdog {
   }
 
   #check(): void {
-    const owing = new Map(this.#parts.owing().map((port) => [port.id, port]));
-    for (const worker of this.#watched.keys()) if (!owing.has(worker)) this.#watched.delete(worker);
-    for (const [worker, port] of owing) {
+    const owing = byId(this.#parts.owing());
+    const asked = new Map([...(this.#allWait(owing) ? byId(this.#parts.members()) : []), ...owing]);
+    for (const worker of this.#watched.keys()) if (!asked.has(worker)) this.#watched.delete(worker);
+    for (const [worker, port] of asked) {
       const watched = this.#watched.get(worker);
       if (watched) count(watched);
       else this.#watched.set(worker, { answer: "silent", past: "silent", times: 0 });
@@ -71,7 +74,7 @@ export class Watchdog {
     const all = [...this.#watched];
     for (const [worker, { past, times }] of all) {
       const reason = reasonToDismiss(past, times);
-      if (reason) owing.get(worker)!.dismiss(reason);
+      if (reason) owing.get(worker)?.dismiss(reason);
     }
     if (all.length > 0 && all.every(([, { past, times }]) => past === "waiting" && times >= MOST_WAITING)) {
       this.#watched.clear();
@@ -79,7 +82,14 @@ export class Watchdog {
       this.#parts.onDeadlock(`for ${minutes(MOST_WAITING)} nobody did anything but wait: ${names}`);
     }
   }
+
+  /** Then those who have done their part are asked as well: what is waited for may be on its way from one of them. */
+  #allWait(owing: ReadonlyMap<string, WorkerPort>): boolean {
+    return owing.size > 0 && [...owing.keys()].every((id) => this.#watched.get(id)?.past === "waiting");
+  }
 }
+
+const byId = (ports: readonly WorkerPort[]) => new Map(ports.map((port) => [port.id, port]));
 
 function count(watched: Watched): void {
   watched.times = watched.answer === watched.past ? watched.times + 1 : 1;

@@ -67,7 +67,7 @@ export const Shard = z.strictObject({
 export type Shard = z.infer<typeof Shard>;
 
 /**
- * What a training worker that owes an answer does. Waiting: for what other workers send, and for nothing else. Stalled: its
+ * What a training worker does. Waiting: for other workers or for orders, and for nothing else. Stalled: its
  * GPU has work, and has finished none since the last time that it was asked.
  */
 export const Doing = z.enum(["working", "waiting", "stalled"]);
@@ -277,7 +277,7 @@ export const WorkerMessage = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("lend"), generation, links: z.array(PlannedLink) }),
   /** Drop the assignment and what is kept, free its memory, close its links. */
   z.strictObject({ type: z.literal("release"), generation, reason: text }),
-  /** To a worker that owes an answer: is it alive, and what does it do? */
+  /** Is it alive, and what does it do? */
   z.strictObject({ type: z.literal("check") }),
   /** The run goes on without the worker, which did not do what it owed; the connection is closed. It may join again. */
   z.strictObject({ type: z.literal("dismissed"), reason: text }),

@@ -143,6 +143,18 @@ test("workers that all wait for each other: the generation fails, and nobody is 
   );
 });
 
+test("workers that wait for what another is still sending: nothing happens, though that one owes nothing", async () => {
+  const { driven } = await halted({ "a-1": "step" }, { "a-1": "waiting", "b-1": "working" });
+  await checks(3 * MOST_WAITING);
+  expect(of("recovered")).toEqual([]);
+  workers.get("b-1")!.doing = "waiting";
+  await checks(1 + MOST_WAITING);
+  expect(of("recovered")).toMatchObject([{ step: 2, reason: expect.stringMatching(/: a-1, b-1$/) }]);
+  workers.get("a-1")!.doing = "silent";
+  await checks(1 + MOST_SILENT);
+  await driven;
+});
+
 test("it is dismissed when what it says leaves no doubt, and not before", () => {
   const words = fc.constantFrom<Doing | "silent">("silent", "stalled", "waiting", "working");
   fc.assert(
@@ -163,6 +175,7 @@ test("it is dismissed when what it says leaves no doubt, and not before", () => 
       const busy = fakeWorker("a-2", () => {});
       const watchdog = new Watchdog({
         owing: () => (dismissed.length > 0 ? [] : [port, busy.port]),
+        members: () => [],
         onDeadlock: () => expect.unreachable(),
       });
       watchdog.start();

@@ -308,7 +308,7 @@ function fromTrainer(message: FromTrainer): void {
     // A search goes on to its end, also when its generation has ended.
     if (assignment) update({ phase: message.searching ? "tuning" : "loading" });
   } else if (message.type === "alive") {
-    // What others wait for may be on its way.
+    // What others wait for may still have to go out.
     const { doing } = message;
     say({ type: "alive", doing: doing === "waiting" && sending.size > 0 ? "working" : doing });
   } else if (!switchboard) {

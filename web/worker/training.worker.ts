@@ -139,7 +139,8 @@ function post(message: FromTrainer, transfer: Transferable[] = []): void {
 
 function doing(): Doing {
   if (gpu && isStalled(gpu.device.queue)) return "stalled";
-  return orders.current?.meter.isWaiting ? "waiting" : "working";
+  const isAtWork = (orders.isBusy && !orders.current?.meter.isWaiting) || saver.isBusy;
+  return isAtWork ? "working" : "waiting";
 }
 
 function report(message: TrainerReport): void {

@@ -50,6 +50,7 @@ export function makeRun(changes: Partial<RunConfig> = {}, start: Checkpoint | nu
     corpus,
     checkpoints: {
       save: async (checkpoint: Checkpoint) => void saved.push(checkpoint),
+      keepLatest: async () => {},
     } as unknown as Checkpoints,
     start,
     crew,

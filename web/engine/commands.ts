@@ -8,6 +8,8 @@ import { waitFor } from "./waiting.ts";
 
 /** Longest that one submission should run, ms: a tenth of what makes Windows reset a device. */
 const LONGEST_MS = 100;
+/** Dispatches of one submission, until it is known how long they take: a software adapter may take a minute for them. */
+const UNKNOWN = 8;
 
 export class Commands {
   readonly #device: GPUDevice;
@@ -50,10 +52,18 @@ export class Commands {
   }
 
   run(program: Program): void {
-    this.#pass ??= this.#begin().beginComputePass();
-    program.replay(this.#pass);
-    this.#dispatches += program.names.length;
-    if (this.#msPerDispatch === null || this.#dispatches * this.#msPerDispatch > LONGEST_MS) this.flush();
+    for (let i = 0; i < program.length; i++) {
+      this.#pass ??= this.#begin().beginComputePass();
+      program.replayOne(i, this.#pass);
+      this.#dispatches++;
+      if (this.#isEnough) this.flush();
+    }
+    if (this.#msPerDispatch === null) this.flush();
+  }
+
+  get #isEnough(): boolean {
+    if (this.#msPerDispatch === null) return this.#dispatches === UNKNOWN;
+    return this.#dispatches * this.#msPerDispatch > LONGEST_MS;
   }
 
   /** Offsets and size in bytes. */

@@ -196,6 +196,7 @@ export class RunCoordinator implements Coordinator {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#reconsidering);
+    this.#run?.watchdog.stop();
   }
 
   /** Whether the run under way links the two. */

@@ -1,13 +1,16 @@
 // Content-addressed files in the data folder: a blob's name is its SHA-256.
 import { createHash, randomUUID } from "node:crypto";
 import { createWriteStream } from "node:fs";
-import { access, mkdir, rename, rm, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { access, mkdir, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { Hash } from "../core/protocol/control.ts";
 import { readWhole } from "./read-whole.ts";
 
 export const MAX_BLOB_BYTES = 16 * 1024 ** 3;
+/** A blob that nothing names yet may be about to be named: by an import in another process, or a shard on its way. */
+const SETTLED_MS = 3600_000;
 
 /** What was sent is not what its name says. */
 export class BlobMismatch extends Error {
@@ -48,8 +51,25 @@ export class Blobs {
   /** Stores the bytes and returns their hash. */
   async put(bytes: Uint8Array): Promise<string> {
     const hash = createHash("sha256").update(bytes).digest("hex");
-    if (!(await this.has(hash))) await this.#place(hash, (file) => writeFile(file, bytes));
+    // One that is there already is as good as new, and not to be swept.
+    if (await this.has(hash)) await utimes(this.path(hash), new Date(), new Date());
+    else await this.#place(hash, (file) => writeFile(file, bytes));
     return hash;
+  }
+
+  /** Deletes what is not `needed`: at once what is `given` up, and what has lain here for an hour. */
+  async sweep(needed: ReadonlySet<string>, given: ReadonlySet<string>): Promise<void> {
+    const before = Date.now() - SETTLED_MS;
+    for (const hash of await this.#hashes()) {
+      if (needed.has(hash)) continue;
+      const path = this.path(hash);
+      if (given.has(hash) || (await stat(path)).mtimeMs < before) await rm(path);
+    }
+  }
+
+  async #hashes(): Promise<string[]> {
+    const names = await readdir(this.#folder, { recursive: true }).catch(() => []);
+    return names.map((name) => basename(name)).filter((name) => Hash.safeParse(name).success);
   }
 
   /** Stores a stream under the hash it should have. @throws BlobMismatch */

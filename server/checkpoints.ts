@@ -1,7 +1,7 @@
 // Checkpoints in the data folder: shards are blobs, a manifest names them and is written last, atomically. Also
 // their two other shapes: a Hugging Face directory, out and in.
 // Files only, no database: `export` works beside a running server.
-import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import {
@@ -46,6 +46,8 @@ export type ExportedFile = (typeof EXPORTED_FILES)[number];
 export class Checkpoints {
   readonly #folder: string;
   readonly #blobs: Blobs;
+  /** Ids of checkpoints whose shards are being read. */
+  readonly #reading: string[] = [];
 
   constructor(data: string, blobs: Blobs) {
     this.#folder = join(data, "checkpoints");
@@ -55,23 +57,42 @@ export class Checkpoints {
   /** Writes the manifest; its shards must be stored already. */
   async save(checkpoint: Checkpoint): Promise<void> {
     await mkdir(this.#folder, { recursive: true });
-    const path = join(this.#folder, `${checkpoint.id}.json`);
+    const path = this.#path(checkpoint.id);
     await writeFile(`${path}.new`, JSON.stringify(checkpoint, null, 2));
     await rename(`${path}.new`, path);
   }
 
+  /**
+   * Deletes all but the latest `count` checkpoints of a run, and blobs that none of those left names: the deleted ones'
+   * at once, and those of checkpoints that came to nothing. Blobs `inUse` stay.
+   */
+  async keepLatest(run: string, count: number, inUse: readonly string[]): Promise<void> {
+    const all = await this.#all();
+    const old = all
+      .filter((one) => one.run === run)
+      .sort((a, b) => b.step - a.step)
+      .slice(count)
+      .filter(({ id }) => !this.#reading.includes(id));
+    const kept = all.filter((one) => !old.includes(one));
+    // A checkpoint whose shards are gone must not be found.
+    for (const { id } of old) await rm(this.#path(id));
+    await this.#blobs.sweep(
+      new Set([...kept.flatMap(blobsOf), ...inUse]),
+      new Set(old.flatMap(({ shards }) => shards.map(({ hash }) => hash))),
+    );
+  }
+
   /** A checkpoint by its id, or the latest of a run by the run's id. @throws UserError when there is none */
   async find(name: string): Promise<Checkpoint> {
-    if ((await this.#ids()).includes(name)) return this.#read(name);
-    const latest = await this.latest(name);
+    const named = (await this.#ids()).includes(name) ? await this.#read(name) : null;
+    const latest = named ?? (await this.latest(name));
     if (latest) return latest;
     throw new UserError(`no checkpoint and no run with checkpoints is called '${name}' in ${this.#folder}`);
   }
 
   /** The latest of a run; null when it has none. */
   async latest(run: string): Promise<Checkpoint | null> {
-    const all = await Promise.all((await this.#ids()).map((id) => this.#read(id)));
-    const ofRun = all.filter((checkpoint) => checkpoint.run === run);
+    const ofRun = (await this.#all()).filter((checkpoint) => checkpoint.run === run);
     return ofRun.sort((a, b) => a.step - b.step).at(-1) ?? null;
   }
 
@@ -120,29 +141,61 @@ export class Checkpoints {
     }
   }
 
+  #path(id: string): string {
+    return join(this.#folder, `${id}.json`);
+  }
+
   async #ids(): Promise<string[]> {
     const files = await readdir(this.#folder).catch(() => []);
     return files.filter((file) => file.endsWith(".json")).map((file) => file.slice(0, -".json".length));
   }
 
-  async #read(id: string): Promise<Checkpoint> {
-    const path = join(this.#folder, `${id}.json`);
-    const parsed = Manifest.safeParse(JSON.parse(await readFile(path, "utf8")));
+  async #all(): Promise<Checkpoint[]> {
+    const all = await Promise.all((await this.#ids()).map((id) => this.#read(id)));
+    return all.filter((one) => one !== null);
+  }
+
+  /** Null when it is deleted meanwhile. */
+  async #read(id: string): Promise<Checkpoint | null> {
+    const path = this.#path(id);
+    const text = await readFile(path, "utf8").catch(unlessMissing);
+    if (text === null) return null;
+    const parsed = Manifest.safeParse(JSON.parse(text));
     if (!parsed.success)
       throw new UserError(`${path} is not a checkpoint of this version: ${parsed.error.message}`);
     return parsed.data;
   }
 
   /** The model's tensors, in canonical order, without optimizer state. */
-  async #parameters(checkpoint: Checkpoint): Promise<Map<string, NamedTensor>> {
+  async #parameters({ id, model, shards }: Checkpoint): Promise<Map<string, NamedTensor>> {
     const found = new Map<string, NamedTensor>();
-    for (const { hash } of checkpoint.shards) {
-      for (const [name, tensor] of decodeSafetensors(await this.#blobs.read(hash)).tensors)
-        found.set(name, tensor);
+    this.#reading.push(id);
+    try {
+      for (const { hash } of shards) {
+        const shard = await this.#blobs.read(hash).catch(unlessMissing);
+        // A server keeps what it reads itself; `export` may be a process of its own.
+        if (!shard)
+          throw new UserError(
+            `checkpoint ${id} was deleted for a newer one: take the latest, by its run's name`,
+          );
+        for (const [name, tensor] of decodeSafetensors(shard).tensors) found.set(name, tensor);
+      }
+    } finally {
+      this.#reading.splice(this.#reading.indexOf(id), 1);
     }
-    checkTensors(checkpoint.model, found);
-    return new Map(parameterSpace(checkpoint.model).tensors.map(({ name }) => [name, found.get(name)!]));
+    checkTensors(model, found);
+    return new Map(parameterSpace(model).tensors.map(({ name }) => [name, found.get(name)!]));
   }
+}
+
+const blobsOf = ({ shards, tokenizer }: Checkpoint): string[] => [
+  ...shards.map(({ hash }) => hash),
+  ...(tokenizer ? [tokenizer] : []),
+];
+
+function unlessMissing(error: NodeJS.ErrnoException): null {
+  if (error.code === "ENOENT") return null;
+  throw error;
 }
 
 function json(value: object): Uint8Array {

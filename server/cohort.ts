@@ -70,6 +70,17 @@ export class Cohort {
     return this.#end !== null;
   }
 
+  /** Whose answers are missing. */
+  get owing(): WorkerPort[] {
+    const missing = new Set([...this.#questions].flatMap(({ missing }) => [...missing]));
+    return [...missing].map((worker) => this.port(worker));
+  }
+
+  /** Of those who still belong to it. */
+  get ports(): WorkerPort[] {
+    return this.workers.map((worker) => this.port(worker));
+  }
+
   port(worker: string): WorkerPort {
     return this.#members.get(worker)!;
   }

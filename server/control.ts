@@ -141,7 +141,13 @@ export class ControlSocket {
     };
     const relayKey = relay.admit(id, (call) => send({ type: "ring", ...call }));
     send({ type: "joined", worker: id, iceServers, brokerKey, relayKey });
-    coordinator.join({ id, site, name, gpu, send });
+    const dismiss = (reason: string) => {
+      log.warn({ worker: id, reason }, "a worker was dismissed");
+      send({ type: "dismissed", reason });
+      client.close(4002, "dismissed");
+      this.#dismiss(id, `was dismissed: ${reason}`);
+    };
+    coordinator.join({ id, site, name, gpu, send, dismiss });
   }
 
   #fromWorker(id: string, client: WebSocket, data: string): void {

@@ -10,6 +10,8 @@ export interface WorkerPort {
   readonly name: string;
   readonly gpu: Gpu;
   send(message: WorkerMessage): void;
+  /** Closes its connection, and tells the person at its page why; `Coordinator.leave` follows at once. */
+  dismiss(reason: string): void;
 }
 
 /** "snapshot": ask for a new one. */

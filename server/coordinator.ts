@@ -104,6 +104,8 @@ export class RunCoordinator implements Coordinator {
         member.port,
         `reaches ${Number((100 * share).toPrecision(2))} % of its pace of ${pace} GFLOP/s`,
       );
+    } else if (message.type === "alive") {
+      this.#run?.watchdog.alive(worker, message.doing);
     } else if (message.type === "speed") {
       this.#changeCrew();
       this.#changed();
@@ -194,6 +196,7 @@ export class RunCoordinator implements Coordinator {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#reconsidering);
+    this.#run?.watchdog.stop();
   }
 
   /** Whether the run under way links the two. */

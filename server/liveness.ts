@@ -1,4 +1,5 @@
-// Notices WebSockets whose other end is gone without a word.
+// Notices WebSockets whose other end is gone without a word: the network, the browser, a machine that sleeps.
+// Not here: a page that hangs (watchdog.ts). Browsers answer pings whatever their pages do.
 import type { WebSocket } from "ws";
 
 const PING_MS = 5000;

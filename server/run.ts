@@ -27,6 +27,7 @@ import { Tally } from "./tally.ts";
 import { RoundsStrategy, type RoundsProgress } from "./strategy/rounds.ts";
 import type { CommittedStep, Strategy } from "./strategy/strategy.ts";
 import { syncStrategy } from "./strategy/sync.ts";
+import { Watchdog } from "./watchdog.ts";
 import { Wishes } from "./wishes.ts";
 
 /**
@@ -80,6 +81,11 @@ export class Run {
   #stepBegan = 0;
   readonly #saves: Saves;
   readonly #betweenSteps: BetweenSteps;
+  readonly watchdog = new Watchdog({
+    owing: () => [...(this.#cohort?.owing ?? []), ...this.#saves.owing],
+    members: () => this.#cohort?.ports ?? [],
+    onDeadlock: (reason) => this.#cohort?.fail(new WorkerLost(reason)),
+  });
   readonly tally = new Tally();
 
   constructor(parts: RunParts) {
@@ -109,6 +115,7 @@ export class Run {
 
   /** Runs to the end: done, stopped or failed. Never rejects; what went wrong is an event. */
   async drive(): Promise<void> {
+    this.watchdog.start();
     try {
       // What workers keep is in no checkpoint yet: it is loaded once more, to be saved.
       while (this.#handover || (this.step < this.config.steps && !this.stopping)) {
@@ -151,6 +158,7 @@ export class Run {
         cause: CONFIGURATION.some((kind) => error instanceof kind) ? "configuration" : "failure",
       });
     } finally {
+      this.watchdog.stop();
       this.#cohort = null;
       this.plan = null;
       this.links = [];
@@ -182,6 +190,8 @@ export class Run {
   }
 
   deliver(worker: string, message: Extract<ClientMessage, { generation: number }>): void {
+    // A page says "failed" as well, whatever its training worker does.
+    if (message.type !== "failed") this.watchdog.answered(worker);
     if (message.type === "saved" || message.type === "unsaved") return this.#saves.deliver(worker, message);
     if (this.takesPart(worker)) this.tally.take(worker, message);
     this.#cohort?.deliver(worker, message);

@@ -10,6 +10,7 @@ import type { Checkpoint, Checkpoints } from "./checkpoints.ts";
 import { RunImpossible, type Cohort } from "./cohort.ts";
 import type { WorkerPort } from "./coordinator-port.ts";
 import type { Corpus } from "./corpus.ts";
+import { log } from "./log.ts";
 import type { Strategy } from "./strategy/strategy.ts";
 
 /** Times that a run's last checkpoint is tried. */
@@ -20,9 +21,9 @@ type SaveAnswer = Extract<ClientMessage, { type: "saved" | "unsaved" }>;
 export interface SavesParts {
   /** Of the run. */
   readonly id: string;
-  readonly config: Pick<RunConfig, "model">;
-  readonly corpus: Pick<Corpus, "tokenizerHash">;
-  readonly checkpoints: Pick<Checkpoints, "save">;
+  readonly config: Pick<RunConfig, "model" | "keepCheckpoints">;
+  readonly corpus: Pick<Corpus, "source" | "tokenizerHash">;
+  readonly checkpoints: Pick<Checkpoints, "save" | "keepLatest">;
   /** Where the run starts: of its own or not. */
   readonly start: Checkpoint | null;
   readonly emit: (event: RunEvent) => void;
@@ -57,6 +58,11 @@ export class Saves {
   /** Of the latest checkpoint; null when the run has none of its own. */
   get step(): number | null {
     return this.latest?.run === this.#parts.id ? this.latest.step : null;
+  }
+
+  /** Whose shards are missing. */
+  get owing(): WorkerPort[] {
+    return this.#underWay?.savers.filter(({ id }) => !this.#underWay!.shards.has(id)) ?? [];
   }
 
   /** Has workers save what they hold after `step`, which they have just done. Nobody waits for it. */
@@ -149,7 +155,19 @@ export class Saves {
     this.latest = checkpoint;
     this.#parts.emit({ event: "checkpoint", step, checkpoint: id, ...(without.length > 0 && { without }) });
     this.#parts.onStored();
+    await this.#deleteOld();
     this.#over(step, null);
+  }
+
+  /** While none is on its way: what no checkpoint names is then nobody's. */
+  async #deleteOld(): Promise<void> {
+    const { id, config, corpus, checkpoints } = this.#parts;
+    const { keepCheckpoints: count } = config;
+    if (count === "all") return;
+    const inUse = [corpus.source.hash, ...(corpus.tokenizerHash ? [corpus.tokenizerHash] : [])];
+    await checkpoints
+      .keepLatest(id, count, inUse)
+      .catch((error: unknown) => log.warn({ error }, "old checkpoints could not be deleted"));
   }
 
   /** Without the site of a worker whose part there will not be. */

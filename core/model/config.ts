@@ -119,6 +119,8 @@ export const RunConfig = z
     precision: z.enum(["f32", "f16"]).default("f32"),
     stages: z.union([z.literal("auto"), count], "use 'auto' or a whole number of stages"),
     checkpointEvery: count,
+    /** The latest so many are kept, and older ones deleted. */
+    keepCheckpoints: z.union([z.literal("all"), count], "use 'all' or a number of checkpoints").default(3),
     sampleEvery: count,
     validEvery: count,
   })

@@ -7,7 +7,7 @@ import { Plan, PlannedLink } from "../plan/plan.ts";
 import { PeerSpeed, WorkerSpeed } from "../plan/speed.ts";
 import { History, RunEvent, Snapshot } from "./events.ts";
 
-export const PROTOCOL_VERSION = 4;
+export const PROTOCOL_VERSION = 5;
 export const MAX_CONTROL_BYTES = 64 * 1024;
 /** Only the history that a viewer starts from may be longer. */
 export const MAX_VIEWER_BYTES = 4 * 1024 * 1024;
@@ -65,6 +65,13 @@ export const Shard = z.strictObject({
   site: SiteName.optional(),
 });
 export type Shard = z.infer<typeof Shard>;
+
+/**
+ * What a training worker does. Waiting: for other workers or for orders, and for nothing else. Stalled: its
+ * GPU has work, and has finished none since the last time that it was asked.
+ */
+export const Doing = z.enum(["working", "waiting", "stalled"]);
+export type Doing = z.infer<typeof Doing>;
 
 /** What a worker or a viewer (coordinator page, `tributary run`) says to the server. */
 export const ClientMessage = z.discriminatedUnion("type", [
@@ -135,6 +142,8 @@ export const ClientMessage = z.discriminatedUnion("type", [
   }),
   /** The worker cannot do what its assignment asks. `fatal`: no other assignment of this model would do. */
   z.strictObject({ type: z.literal("failed"), generation, message: text, fatal: z.boolean() }),
+  /** At once, to a "check". */
+  z.strictObject({ type: z.literal("alive"), doing: Doing }),
   z.strictObject({ type: z.literal("pause"), paused: z.boolean() }),
   /** Measured before any training, some time after joining. */
   z.strictObject({ type: z.literal("speed"), speed: WorkerSpeed }),
@@ -268,6 +277,10 @@ export const WorkerMessage = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("lend"), generation, links: z.array(PlannedLink) }),
   /** Drop the assignment and what is kept, free its memory, close its links. */
   z.strictObject({ type: z.literal("release"), generation, reason: text }),
+  /** Is it alive, and what does it do? */
+  z.strictObject({ type: z.literal("check") }),
+  /** The run goes on without the worker, which did not do what it owed; the connection is closed. It may join again. */
+  z.strictObject({ type: z.literal("dismissed"), reason: text }),
   /** Something the worker sent was refused; `fatal` closes the connection (wrong token, old page). */
   z.strictObject({ type: z.literal("refused"), reason: text, fatal: z.boolean() }),
 ]);

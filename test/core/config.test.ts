@@ -28,6 +28,7 @@ describe("RunConfig", () => {
       siteGradients: "f32",
       recompute: false,
       precision: "f32",
+      keepCheckpoints: 3,
     });
   });
 
@@ -57,6 +58,7 @@ describe("RunConfig", () => {
     [model({ kvHeads: 3 }), "model.kvHeads: heads must be a multiple of kvHeads"],
     [{ microbatch: 3 }, "microbatch: batch must be a multiple of microbatch"],
     [{ stages: 5 }, "stages: stages cannot be more than model.layers"],
+    [{ keepCheckpoints: "most" }, "keepCheckpoints: use 'all' or a number of checkpoints"],
     [{ batch: 1e9 }, "batch: give at most 131072"],
     [model({ layers: 1e9 }), "model.layers: give at most 1024"],
     [{ name: "a b" }, "name: use letters, digits and '-', 40 at most"],

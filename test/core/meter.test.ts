@@ -33,11 +33,14 @@ test("what the GPU still computes is not waited for", async () => {
   const idle = new Promise<void>((resolve) => (finish = resolve));
   const waiting = meter.wait(frame, idle);
   pass(700);
+  expect(meter.isWaiting).toBe(false);
   finish();
   await idle;
+  expect(meter.isWaiting).toBe(true);
   pass(300);
   arrive();
   await waiting;
+  expect(meter.isWaiting).toBe(false);
   expect(meter.take().waited).toBe(0.3);
   const busy = meter.wait(Promise.resolve(), new Promise(() => {}));
   pass(100);

@@ -63,6 +63,29 @@ describe("worker page", () => {
     await phaseIs(page, "left");
   });
 
+  test("that is dismissed starts anew and joins again; twice in a row, it stays away and says what to do", async () => {
+    const page = await headless.context.newPage();
+    onTestFinished(() => page.close());
+    let dismiss = (): void => {};
+    await page.routeWebSocket(/\/control$/, (socket) => {
+      socket.connectToServer();
+      dismiss = () =>
+        socket.send(JSON.stringify({ type: "dismissed", reason: "the GPU finished nothing for 5 minutes" }));
+    });
+    await page.goto(`${server.url}/worker?site=hung#token=${server.tokens.worker}`);
+    await phaseIs(page, "idle");
+    const workers = () => server.coordinator.snapshot().workers.map(({ id }) => id);
+    expect(workers()).toEqual(["hung-1"]);
+    dismiss();
+    await expect.poll(workers, { timeout: 30_000 }).toEqual(["hung-2"]);
+    await page.getByText(/because the GPU finished nothing for 5 minutes\. It starts anew/).waitFor();
+    await phaseIs(page, "idle");
+    dismiss();
+    await phaseIs(page, "unsupported");
+    await page.getByRole("alert").filter({ hasText: "then reload this page" }).waitFor();
+    await expect.poll(workers).toEqual([]);
+  });
+
   test("an address that is no secure context is named as the reason, not the GPU", async () => {
     const { port } = new URL(server.url);
     const browser = await chromium.launch({

@@ -1,11 +1,12 @@
 // A worker that goes: the others go on from what a replica holds, or else from the latest checkpoint; and no step is lost.
 import type { Page } from "playwright";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import type { RunEvent } from "../../core/protocol/events.ts";
 import { FRAME_KINDS } from "../../core/protocol/frame.ts";
 import { startServer } from "../../server/app.ts";
 import { launchChromium } from "../../server/browser.ts";
 import { joinSite } from "../../server/headless.ts";
+import { CHECK_MS } from "../../server/watchdog.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
 import { EVEN_PACE, eventsOf, scratchFolder } from "./command.ts";
 import { runLosingSite } from "./losing-a-site.ts";
@@ -136,4 +137,57 @@ test("the server is started again in the middle of a run: workers come back, and
   expect(eventsOf(events, "step").map(({ step }) => step)).toEqual(
     Array.from({ length: STEPS - next!.step + 1 }, (_, i) => next!.step + i),
   );
+});
+
+test("a training worker that hangs: its page is dismissed, the run goes on, and the page joins again with a fresh one", async () => {
+  const server = await startServer({ port: 0, host: "localhost", data: scratchFolder(), tls: false });
+  onTestFinished(() => server.close());
+  const { coordinator } = server;
+  const headless = await launchChromium();
+  onTestFinished(() => headless.browser.close());
+  let heard = (): void => {};
+  const join = async (site: string) => {
+    const page = await headless.context.newPage();
+    page.on("websocket", (socket) =>
+      socket.on("framesent", ({ payload }) => {
+        if (site === "a" && String(payload).includes('"alive"')) heard();
+      }),
+    );
+    await joinSite(page, { server: server.url, site, token: server.tokens.worker, pace: EVEN_PACE });
+    return page;
+  };
+  await join("a");
+  const hanging = await join("b");
+  // The run's watchdog goes by the test's clock: it never asks again before the worker that lives has answered.
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const ended = eventsUntilEnd(coordinator, ({ event }) => {
+    if (event === "step" && coordinator.snapshot().run!.step === 7) coordinator.pause(run);
+  });
+  const run = await coordinator.start(tinyConfig({ steps: STEPS, checkpointEvery: 5 }));
+  await expect.poll(() => coordinator.snapshot().run!.status, { timeout: 60_000 }).toBe("paused");
+  await hanging.workers()[0]!.evaluate("void setTimeout(() => { for (;;); })");
+  coordinator.resume(run);
+  await new Promise(setImmediate);
+  while (coordinator.snapshot().workers.some(({ id }) => id === "b-1")) {
+    const answer = new Promise<void>((resolve) => (heard = resolve));
+    vi.advanceTimersByTime(CHECK_MS);
+    await answer;
+  }
+  const events = await ended;
+  expect(eventsOf(events, "failed")).toEqual([]);
+  expect(eventsOf(events, "recovered")[0]!.reason).toMatch(
+    /^worker b-1 was dismissed: the page did not answer/,
+  );
+  expect(eventsOf(events, "done")[0]).toMatchObject({ steps: STEPS, workersLost: 1 });
+  expect(eventsOf(events, "step").map(({ step }) => step)).toEqual(
+    Array.from({ length: STEPS }, (_, i) => i + 1),
+  );
+  await hanging
+    .getByText(/goes on without this machine, because the page did not answer/)
+    .first()
+    .waitFor();
+  await expect
+    .poll(() => coordinator.snapshot().workers.map(({ id }) => id), { timeout: 60_000 })
+    .toContain("b-2");
 });

@@ -23,15 +23,15 @@ const device = {
   },
 } as unknown as GPUDevice;
 const buffer = (name: string) => ({ name }) as unknown as GPUBuffer;
-const program = (name: string, dispatches: number) =>
-  ({ names: Array(dispatches).fill(name), replay: () => notes.push(name) }) as unknown as Program;
+const program = (name: string, length: number) =>
+  ({ length, replayOne: (i: number) => i === 0 && notes.push(name) }) as unknown as Program;
 
 /** Commands that know what a dispatch takes. */
 async function measured(msPerDispatch: number): Promise<Commands> {
   const commands = new Commands(device, buffer("upload"));
   vi.useFakeTimers();
-  commands.run(program("first", 10));
-  vi.advanceTimersByTime(10 * msPerDispatch);
+  commands.run(program("first", 5));
+  vi.advanceTimersByTime(5 * msPerDispatch);
   finish();
   await vi.advanceTimersByTimeAsync(0);
   vi.useRealTimers();
@@ -44,11 +44,12 @@ beforeEach(() => {
 });
 
 describe("commands", () => {
-  test("until work was measured, each program is submitted by itself", () => {
+  test("until work was measured, each program is submitted by itself, and a long one in parts", () => {
     const commands = new Commands(device, buffer("upload"));
     commands.run(program("a", 1));
-    commands.run(program("b", 1));
-    expect(notes).toEqual(["a", "submit", "b", "submit"]);
+    commands.run(program("b", 8));
+    commands.run(program("c", 20));
+    expect(notes).toEqual(["a", "submit", "b", "submit", "c", "submit", "submit", "submit"]);
   });
 
   test("programs, clears and small writes of a step share a submission, in the order they were told", async () => {
@@ -67,6 +68,13 @@ describe("commands", () => {
     const commands = await measured(1);
     for (let i = 0; i < 4; i++) commands.run(program("a", 51));
     expect(notes).toEqual(["a", "a", "submit", "a", "a", "submit"]);
+  });
+
+  test("also in the middle of a program", async () => {
+    const commands = await measured(30);
+    commands.run(program("a", 9));
+    commands.flush();
+    expect(notes).toEqual(["a", "submit", "submit", "submit"]);
   });
 
   test("a write with nothing before it, or too large to wait, goes straight to its buffer", async () => {

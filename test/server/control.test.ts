@@ -189,6 +189,17 @@ describe("a worker", () => {
     expect(served.coordinator.messages.filter(({ worker }) => worker === from.worker)).toEqual([]);
   });
 
+  test("that is dismissed hears why, and the coordinator that it left", async () => {
+    const { worker, next, closed } = await joinSite();
+    served.coordinator.joined.at(-1)!.dismiss("the page did not answer for 3 minutes");
+    expect(served.coordinator.reasons.get(worker)).toBe(
+      "was dismissed: the page did not answer for 3 minutes",
+    );
+    expect(await next()).toEqual({ type: "dismissed", reason: "the page did not answer for 3 minutes" });
+    expect(await closed).toBe(4002);
+    expect(served.coordinator.left.filter((left) => left === worker)).toHaveLength(1);
+  });
+
   test("that answers no ping is given up", async () => {
     vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
     onTestFinished(() => void vi.useRealTimers());

@@ -50,6 +50,7 @@ export function makeRun(changes: Partial<RunConfig> = {}, start: Checkpoint | nu
     corpus,
     checkpoints: {
       save: async (checkpoint: Checkpoint) => void saved.push(checkpoint),
+      keepLatest: async () => {},
     } as unknown as Checkpoints,
     start,
     crew,
@@ -71,10 +72,17 @@ function crew(): Crew {
 export const speedOf = (rate: number): WorkerSpeed => ({ block: rate, head: rate, overhead: 0, memory: 1e9 });
 
 export function addWorkers(run: Run, ids: string[], change?: Parameters<typeof fakeWorker>[2]): void {
+  const ears = {
+    alive: run.watchdog.alive.bind(run.watchdog),
+    dismiss: (worker: string, reason: string) => {
+      workers.delete(worker);
+      run.lose(worker, `was dismissed: ${reason}`);
+    },
+  };
   for (const id of ids)
     workers.set(
       id,
-      fakeWorker(id, (worker, answer) => run.deliver(worker, answer), change),
+      fakeWorker(id, (worker, answer) => run.deliver(worker, answer), change, ears),
     );
 }
 

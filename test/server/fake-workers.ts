@@ -1,5 +1,5 @@
 // Workers without a browser: they answer the coordinator's orders with made-up figures, for tests of its course.
-import type { ClientMessage, WorkerMessage } from "../../core/protocol/control.ts";
+import type { ClientMessage, Doing, WorkerMessage } from "../../core/protocol/control.ts";
 import type { WorkerPort } from "../../server/coordinator-port.ts";
 
 type Order = Extract<WorkerMessage, { generation: number }>;
@@ -9,6 +9,13 @@ export interface FakeWorker {
   readonly port: WorkerPort;
   /** Every order it was given, oldest first. */
   readonly orders: Order[];
+  /** What it says to a check. */
+  doing: Doing | "silent";
+}
+
+interface Ears {
+  alive: (worker: string, doing: Doing) => void;
+  dismiss: (worker: string, reason: string) => void;
 }
 
 const GPU = {
@@ -31,9 +38,12 @@ export function fakeWorker(
   id: string,
   deliver: (worker: string, answer: Answer) => void,
   change: (order: Order, answer: Answer) => Answer | null = (_order, answer) => answer,
+  { alive, dismiss }: Ears = { alive: () => {}, dismiss: () => {} },
 ): FakeWorker {
   const orders: Order[] = [];
   const send = (order: WorkerMessage) => {
+    const { doing } = worker;
+    if (order.type === "check" && doing !== "silent") setImmediate(() => alive(id, doing));
     if (!("generation" in order)) return;
     orders.push(order);
     const usual = usualAnswer(order);
@@ -41,7 +51,16 @@ export function fakeWorker(
     // As over a socket: the coordinator has done all that it does at once before the answer comes.
     if (answer) setImmediate(() => deliver(id, answer));
   };
-  return { orders, port: { id, site: id.split("-")[0]!, name: id, gpu: GPU, send } };
+  const port = {
+    id,
+    site: id.split("-")[0]!,
+    name: id,
+    gpu: GPU,
+    send,
+    dismiss: (reason: string) => dismiss(id, reason),
+  };
+  const worker: FakeWorker = { orders, port, doing: "working" };
+  return worker;
 }
 
 function usualAnswer(order: Order): Answer | null {

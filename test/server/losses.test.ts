@@ -61,7 +61,7 @@ async function play({ strategy, stages, seed, every, workers, happenings }: Scen
       tokenizerHash: null,
       prompt: [79],
     },
-    checkpoints: { save: async () => {} } as unknown as Checkpoints,
+    checkpoints: { save: async () => {}, keepLatest: async () => {} } as unknown as Checkpoints,
     start: null,
     crew,
     someCrew: async () => crew(),

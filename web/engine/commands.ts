@@ -3,10 +3,13 @@
 // cut by what the work was measured to take.
 import { UPLOAD_BYTES } from "../../core/plan/memory.ts";
 import type { Program } from "./program.ts";
-import { workDone } from "./waiting.ts";
+import { submit } from "./submissions.ts";
+import { waitFor } from "./waiting.ts";
 
 /** Longest that one submission should run, ms: a tenth of what makes Windows reset a device. */
 const LONGEST_MS = 100;
+/** Dispatches of one submission, until it is known how long they take: a software adapter may take a minute for them. */
+const UNKNOWN = 8;
 
 export class Commands {
   readonly #device: GPUDevice;
@@ -49,10 +52,18 @@ export class Commands {
   }
 
   run(program: Program): void {
-    this.#pass ??= this.#begin().beginComputePass();
-    program.replay(this.#pass);
-    this.#dispatches += program.names.length;
-    if (this.#msPerDispatch === null || this.#dispatches * this.#msPerDispatch > LONGEST_MS) this.flush();
+    for (let i = 0; i < program.length; i++) {
+      this.#pass ??= this.#begin().beginComputePass();
+      program.replayOne(i, this.#pass);
+      this.#dispatches++;
+      if (this.#isEnough) this.flush();
+    }
+    if (this.#msPerDispatch === null) this.flush();
+  }
+
+  get #isEnough(): boolean {
+    if (this.#msPerDispatch === null) return this.#dispatches === UNKNOWN;
+    return this.#dispatches * this.#msPerDispatch > LONGEST_MS;
   }
 
   /** Offsets and size in bytes. */
@@ -68,8 +79,8 @@ export class Commands {
   flush(): void {
     if (!this.#encoder) return;
     this.#pass?.end();
-    this.#device.queue.submit([this.#encoder.finish()]);
-    this.#measure(this.#dispatches);
+    const done = submit(this.queue, [this.#encoder.finish()]);
+    this.#measure(this.#dispatches, done);
     this.#encoder = null;
     this.#pass = null;
     this.#dispatches = 0;
@@ -87,11 +98,11 @@ export class Commands {
   }
 
   /** Times a submission to its end. Several under way would count each other's time: then only the first is timed. */
-  #measure(dispatches: number): void {
+  #measure(dispatches: number, done: Promise<undefined>): void {
     if (this.#measuring || dispatches === 0) return;
     this.#measuring = true;
     const start = performance.now();
-    void workDone(this.#device.queue).then(() => {
+    void waitFor(this.queue, done).then(() => {
       this.#measuring = false;
       const ms = (performance.now() - start) / dispatches;
       this.#msPerDispatch = Math.max(ms, (this.#msPerDispatch ?? 0) * 0.9);

@@ -27,6 +27,7 @@ import toHalves from "../../shaders/to-halves.wgsl?raw";
 import topK from "../../shaders/top-k.wgsl?raw";
 import { hashText } from "../../core/random.ts";
 import { inHalves, preprocess } from "./preprocess.ts";
+import { track } from "./submissions.ts";
 
 const SOURCES = {
   adamw,
@@ -143,11 +144,12 @@ export class KernelRegistry {
       Object.entries(overrides).map(([name, value]) => [name, Number(value)]),
     );
     try {
-      return await this.#device.createComputePipelineAsync({
+      const pipeline = this.#device.createComputePipelineAsync({
         label: `${file}.${entry}`,
         layout: "auto",
         compute: { module, entryPoint: entry, constants },
       });
+      return await track(this.#device.queue, pipeline);
     } catch (error) {
       const { messages } = await module.getCompilationInfo();
       throw new ShaderError(describeFailure(file, source, messages, error));

@@ -2,7 +2,8 @@
 // training step never comes here.
 import type { Program } from "./program.ts";
 import { mapped } from "./readback.ts";
-import { workDone } from "./waiting.ts";
+import { submit } from "./submissions.ts";
+import { waitFor } from "./waiting.ts";
 
 export interface KernelTime {
   readonly name: string;
@@ -63,7 +64,7 @@ async function byTimestamps(device: GPUDevice, passes: readonly EncodePass[]): P
   }
   encoder.resolveQuerySet(querySet, 0, 2 * count, resolved, 0);
   encoder.copyBufferToBuffer(resolved, 0, staging, 0, size);
-  device.queue.submit([encoder.finish()]);
+  void submit(device.queue, [encoder.finish()]);
   const nanoseconds = new BigInt64Array((await mapped(device.queue, staging, size / 4)).buffer);
   for (const object of [querySet, resolved, staging]) object.destroy();
   return Array.from({ length: count }, (_, i) => Number(nanoseconds[2 * i + 1]! - nanoseconds[2 * i]!) / 1e6);
@@ -77,8 +78,7 @@ async function byWaiting(device: GPUDevice, passes: readonly EncodePass[]): Prom
     encode(pass);
     pass.end();
     const start = performance.now();
-    device.queue.submit([encoder.finish()]);
-    await workDone(device.queue);
+    await waitFor(device.queue, submit(device.queue, [encoder.finish()]));
     times.push(performance.now() - start);
   }
   return times;

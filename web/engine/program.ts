@@ -62,6 +62,11 @@ export class Program {
     return new Program(await Promise.all(dispatches));
   }
 
+  /** Dispatches. */
+  get length(): number {
+    return this.#dispatches.length;
+  }
+
   /** What each dispatch does, in order. */
   get names(): string[] {
     return this.#dispatches.map(({ name }) => name);
@@ -69,7 +74,7 @@ export class Program {
 
   /** Encodes the dispatches in order. */
   replay(pass: GPUComputePassEncoder): void {
-    for (let i = 0; i < this.#dispatches.length; i++) this.replayOne(i, pass);
+    for (let i = 0; i < this.length; i++) this.replayOne(i, pass);
   }
 
   replayOne(index: number, pass: GPUComputePassEncoder): void {

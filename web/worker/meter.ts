@@ -37,6 +37,11 @@ export class Meter {
     }
   }
 
+  /** Whether something is waited for, and nothing is done meanwhile. */
+  get isWaiting(): boolean {
+    return this.#waits > 0;
+  }
+
   /** Waits for the end of an exchange with other sites. */
   async waitForExchange<T>(end: Promise<T>): Promise<T> {
     const began = this.#now();

@@ -53,6 +53,7 @@ export class Orders<
   #inForce: InForce<G> | null = null;
   /** Settles when the orders so far are done; never rejects. */
   #done: Promise<void> = Promise.resolve();
+  #undone = 0;
 
   constructor(handlers: OrderHandlers<Assign, Work, Held, G>) {
     this.#handlers = handlers;
@@ -60,6 +61,11 @@ export class Orders<
 
   get current(): G | null {
     return this.#inForce?.generation ?? null;
+  }
+
+  /** Whether an order is carried out. */
+  get isBusy(): boolean {
+    return this.#undone > 0;
   }
 
   take(order: Assign | Work | Release | Held): void {
@@ -72,9 +78,11 @@ export class Orders<
     if (inForce && isLast(order) && (isRelease(order) || order.interrupts)) {
       this.#handlers.interrupt(inForce.generation, reasonOf(order));
     }
+    this.#undone++;
     this.#done = this.#done
       .then(() => this.#carryOut(order, inForce))
-      .catch((error: unknown) => this.#fail(error, inForce));
+      .catch((error: unknown) => this.#fail(error, inForce))
+      .finally(() => this.#undone--);
   }
 
   /** Does at once, beside the order under way, what that one may be waiting for. */

@@ -22,6 +22,10 @@ export class Saver {
     this.#report = report;
   }
 
+  get isBusy(): boolean {
+    return this.#underWay !== null;
+  }
+
   /** Resolves when the stage may go on. What comes of it is reported, unless it is dropped. */
   async begin(
     order: Order<"save">,

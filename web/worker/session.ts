@@ -13,10 +13,12 @@ import {
 import { stageRange } from "../../core/model/parameters.ts";
 import { Switchboard } from "../link/switchboard.ts";
 import { describeStage } from "../../core/plan/describe.ts";
+import { readAddress } from "./address.ts";
 import { note, state, update } from "./state.ts";
 import { LinkReport } from "./link-report.ts";
 import { SpeedMeter } from "./speed-meter.ts";
-import type { FromTrainer, ToTrainer, TrainerReport } from "./worker-messages.ts";
+import { TrainingThread } from "./training-thread.ts";
+import type { FromTrainer, TrainerReport } from "./worker-messages.ts";
 import type { Assignment } from "./trainer.ts";
 
 const RECONNECT_MS = 2000;
@@ -46,18 +48,19 @@ let sending = new Set<Promise<void>>();
 let paused = false;
 let leaving = false;
 let releaseTabLock: (() => void) | null = null;
+const address = readAddress(location);
 const speed = new SpeedMeter();
-const trainer = new Worker(new URL("./training.worker.ts", import.meta.url), { type: "module" });
+/** Dismissed, and no step was committed with this worker since. */
+let wasDismissed = false;
+const trainer = new TrainingThread(fromTrainer, (message) =>
+  unsupported(
+    "The training worker could not start",
+    message || "Reload the page; if it stays, look at the console.",
+  ),
+);
 
 /** Looks for a GPU; then joins with what the page's address holds, or shows the form. */
 export function startSession(): void {
-  trainer.addEventListener("message", ({ data }: MessageEvent<FromTrainer>) => fromTrainer(data));
-  trainer.addEventListener("error", ({ message }) => {
-    unsupported(
-      "The training worker could not start",
-      message || "Reload the page; if it stays, look at the console.",
-    );
-  });
   addEventListener("pagehide", () => switchboard?.close("the page was closed"));
   if (!window.isSecureContext) {
     unsupported(
@@ -66,17 +69,20 @@ export function startSession(): void {
     );
     return;
   }
-  const query = new URLSearchParams(location.search);
-  const pace = query.has("pace") ? Number(query.get("pace")) : null;
+  const pace = address.pace === null ? null : Number(address.pace);
   if (pace !== null && !isPace(pace)) {
     unsupported(
-      `'${query.get("pace")}' is no pace`,
+      `'${address.pace}' is no pace`,
       "Give a number of GFLOP/s above 0 as pace in this page's address, or leave it out.",
     );
     return;
   }
   update({ pace });
-  toTrainer({ type: "start", tune: query.get("tune") !== "off", pace });
+  startTrainer();
+}
+
+function startTrainer(): void {
+  trainer.start({ tune: address.tune, pace: state.value.pace });
 }
 
 const isPace = (pace: number): boolean => pace > 0 && Number.isFinite(pace);
@@ -85,7 +91,7 @@ const isPace = (pace: number): boolean => pace > 0 && Number.isFinite(pace);
 export function changePace(pace: number): void {
   if (isPace(pace)) {
     update({ pace });
-    toTrainer({ type: "pace", pace });
+    trainer.say({ type: "pace", pace });
     note(`slowed to ${pace} GFLOP/s`);
   } else note("a pace is a number of GFLOP/s above 0");
 }
@@ -170,12 +176,12 @@ function fromServer(data: string): void {
       })),
       brokerKey: message.brokerKey,
       sendSignal: (to, signal) => say({ type: "signal", to, data: signal }),
-      onFrame: (from, frame) => toTrainer({ type: "frame", from, frame }, [frame]),
+      onFrame: (from, frame) => trainer.say({ type: "frame", from, frame }, [frame]),
       relayKey: message.relayKey,
       onRelayed: showRelayed,
       onBroken: (peer, _kind, reason) => linkBroke(peer, reason),
     });
-    toTrainer({ type: "joined", worker: message.worker, token: credentials!.token });
+    trainer.say({ type: "joined", worker: message.worker, token: credentials!.token });
     update({ phase: paused ? "paused" : "idle", worker: message.worker, problem: null });
     if (paused) say({ type: "pause", paused });
     note(`joined site ${credentials!.site} as ${message.worker}`);
@@ -184,6 +190,10 @@ function fromServer(data: string): void {
     switchboard?.signal(message.from, message.data);
   } else if (message.type === "ring") {
     switchboard?.ring(message);
+  } else if (message.type === "check") {
+    trainer.say(message);
+  } else if (message.type === "dismissed") {
+    startAnew(message.reason);
   } else if (message.type === "refused") {
     note(`the server refused: ${message.reason}`);
     if (message.fatal)
@@ -200,8 +210,39 @@ function fromServer(data: string): void {
     if (message.type === "release") note(`released: ${message.reason}`);
     if (["step", "exchange", "merge"].includes(message.type)) stepping = true;
     if (message.type === "commit") showCommit(message.step);
-    toTrainer({ type: "order", order: message });
+    trainer.say({ type: "order", order: message });
   }
+}
+
+/** What this worker owed did not come. A training worker that hangs does not come to itself: another takes its place. */
+function startAnew(reason: string): void {
+  const title = "The server dismissed this worker";
+  const advice = `The run goes on without this machine, because ${reason}.`;
+  if (!wasDismissed) {
+    wasDismissed = true;
+    disconnect(title, `${advice} It starts anew, and joins again once it has found its GPU.`);
+    return startTrainer();
+  }
+  // It would keep the run from going on.
+  const words = `${advice} That was so twice in a row: close what else uses the GPU, or update its driver; then reload this page.`;
+  credentials = null;
+  disconnect(title, words);
+  trainer.end();
+  unsupported(title, words);
+}
+
+/** Leaves the server, for a reason of this machine's. */
+function disconnect(title: string, advice: string): void {
+  note(`${title}: ${advice}`);
+  const closing = socket;
+  socket = null;
+  endGeneration(title);
+  switchboard?.close(title);
+  switchboard = null;
+  releaseTabLock?.();
+  closing?.close(4000, title);
+  update({ phase: "disconnected", worker: null, problem: { title, advice } });
+  if (leaving) finishLeaving();
 }
 
 /** Opens the links while the training worker loads the stage; "prepared" is said when both are done. */
@@ -220,7 +261,7 @@ async function takeAssignment(order: Assignment): Promise<void> {
   const holds = describeStage(stageRange(order.config.model, first, last));
   update({ phase: "loading", run: order.run, holds, steps: order.config.steps });
   note(`run ${order.run}, generation ${order.generation}: ${holds}`);
-  if ((await openLinks(order)) && assignment === order) toTrainer({ type: "order", order });
+  if ((await openLinks(order)) && assignment === order) trainer.say({ type: "order", order });
 }
 
 /** Others take the state that this worker keeps, over these links. */
@@ -244,27 +285,14 @@ function fromTrainer(message: FromTrainer): void {
   if (message.type === "gpu") {
     update({ gpu: message.gpu, problem: null });
     if (state.value.phase !== "checking") return connect();
-    const fragment = new URLSearchParams(location.hash.slice(1));
-    const query = new URLSearchParams(location.search);
-    const site = query.get("site") ?? "";
-    const name = query.get("name") ?? message.gpu.browser;
-    const token = fragment.get("token") ?? "";
+    const { site, token, name = message.gpu.browser } = address;
     update({ site, name });
     if (site && token) join({ site, name, token });
     else update({ phase: "form" });
   } else if (message.type === "unsupported") {
     unsupported(message.title, message.advice);
   } else if (message.type === "lost") {
-    note(`the GPU device was lost: ${message.reason}`);
-    endGeneration("the GPU device was lost");
-    const leaving = socket;
-    socket = null;
-    leaving?.close(4000, "GPU device lost");
-    update({
-      phase: "disconnected",
-      worker: null,
-      problem: { title: "The GPU device was lost", advice: message.reason },
-    });
+    disconnect("GPU device lost", message.reason);
   } else if (message.type === "needs") {
     update({ stageBytes: message.stageBytes });
   } else if (message.type === "speed") {
@@ -279,8 +307,14 @@ function fromTrainer(message: FromTrainer): void {
   } else if (message.type === "tuning") {
     // A search goes on to its end, also when its generation has ended.
     if (assignment) update({ phase: message.searching ? "tuning" : "loading" });
+  } else if (message.type === "alive") {
+    // What others wait for may still have to go out.
+    const { doing } = message;
+    say({ type: "alive", doing: doing === "waiting" && sending.size > 0 ? "working" : doing });
+  } else if (!switchboard) {
+    // Nobody is left to send it to, or to tell it.
   } else if (message.type === "frame") {
-    const sent = switchboard!
+    const sent = switchboard
       .send(message.to, message.frame)
       .catch((error: unknown) => linkBroke(message.to, String(error)))
       .finally(() => sending.delete(sent));
@@ -297,10 +331,11 @@ async function report(message: TrainerReport): Promise<void> {
     await Promise.all(sending);
     if (!assignment || assignment.generation === message.generation) endGeneration("released");
   }
-  const bytes = switchboard!.counts();
+  if (!switchboard) return;
+  const bytes = switchboard.counts();
   update({ bytes });
   if (message.type === "ready") {
-    const links = linkReport.due(counted!, message.generation, switchboard!.speeds());
+    const links = linkReport.due(counted!, message.generation, switchboard.speeds());
     say({ ...message, bytes, ...(links && { links }) });
   } else if (message.type === "released") say({ ...message, bytes });
   else say(message);
@@ -308,6 +343,7 @@ async function report(message: TrainerReport): Promise<void> {
 }
 
 function showCommit(step: number): void {
+  wasDismissed = false;
   const { batch, model } = assignment!.config;
   update({ step, tokensPerSecond: speed.add(batch * model.context) });
 }
@@ -320,7 +356,7 @@ function linkBroke(peer: string, reason: string): void {
   note(`the link to ${peer} broke: ${reason}`);
   if (!assignment) {
     // What a state that is to be kept waits for may have been to come over it.
-    if (holding) toTrainer({ type: "broken", peer, reason });
+    if (holding) trainer.say({ type: "broken", peer, reason });
     return;
   }
   const isPlanned = linksOf(assignment.plan).some((link) => connects(link, peer));
@@ -328,7 +364,7 @@ function linkBroke(peer: string, reason: string): void {
     if (isPlanned) sayFailed(assignment.generation, `link to ${peer}: ${reason}`);
     return;
   }
-  toTrainer({ type: "broken", peer, reason });
+  trainer.say({ type: "broken", peer, reason });
   if (isPlanned) void openLinks(assignment);
   else links = links.filter((link) => !connects(link, peer));
 }
@@ -357,7 +393,7 @@ function endGeneration(reason: string): void {
   if (!assignment && !holding) return;
   assignment = null;
   holding = false;
-  toTrainer({ type: "abandon", reason });
+  trainer.say({ type: "abandon", reason });
   update({ phase: paused ? "paused" : "idle", run: null, holds: null, stageBytes: 0 });
 }
 
@@ -367,10 +403,6 @@ function unsupported(title: string, advice: string): void {
 
 function say(message: ClientMessage): void {
   if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
-}
-
-function toTrainer(message: ToTrainer, transfer: Transferable[] = []): void {
-  trainer.postMessage(message, transfer);
 }
 
 /** A held Web Lock keeps browsers from freezing the page while it is in the background. */

@@ -3,10 +3,11 @@ import { signal } from "@preact/signals";
 import type { ByteCounts, Gpu } from "../../core/protocol/control.ts";
 
 /**
- * checking: looking for a GPU; unsupported: there is none to use; form: waits for a site and token;
+ * checking: looking for a GPU; unsupported: there is none to use, or it hangs; form: waits for a site and token;
  * joining: talking to the server; idle: joined, no run; loading: fetching a stage and opening links;
  * tuning: searching for the kernels that are fastest at it; training; paused: by the person at this page;
- * refused: the server said no; left: by the person; disconnected: the server is gone, trying again.
+ * refused: the server said no; left: by the person; disconnected: the server is gone, or this machine was
+ * not able to go on; joins again by itself.
  */
 export type Phase =
   | "checking"

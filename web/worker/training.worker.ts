@@ -4,11 +4,12 @@
 import type { Tokens } from "../../core/data/batch.ts";
 import { stageBytes, stageSpecOf, type StageSpec } from "../../core/plan/memory.ts";
 import { positionOf } from "../../core/plan/plan.ts";
-import { MAX_TEXT, type TokenSource } from "../../core/protocol/control.ts";
+import { MAX_TEXT, type Doing, type TokenSource } from "../../core/protocol/control.ts";
 import { decodeFrame, frameKind } from "../../core/protocol/frame.ts";
 import { DoesNotFit, openGpu, type Gpu } from "../engine/device.ts";
 import { stageOn } from "../engine/memory.ts";
 import { Stage } from "../engine/stage.ts";
+import { isStalled } from "../engine/submissions.ts";
 import { tuningFor } from "../engine/tuning.ts";
 import { BlobClient } from "./blobs.ts";
 import { Channel } from "./channel.ts";
@@ -124,6 +125,7 @@ addEventListener("message", ({ data }: MessageEvent<ToTrainer>) => {
     else if (order.type === "repair") orders.beside(order, (generation) => repair(order, generation));
     else orders.take(order);
   } else if (data.type === "frame") deliver(data.from, data.frame);
+  else if (data.type === "check") post({ type: "alive", doing: doing() });
   else if (data.type === "broken") orders.current?.channel.lose(data.peer, data.reason);
   else {
     held = null;
@@ -133,6 +135,12 @@ addEventListener("message", ({ data }: MessageEvent<ToTrainer>) => {
 
 function post(message: FromTrainer, transfer: Transferable[] = []): void {
   postMessage(message, { transfer });
+}
+
+function doing(): Doing {
+  if (gpu && isStalled(gpu.device.queue)) return "stalled";
+  const isAtWork = (orders.isBusy && !orders.current?.meter.isWaiting) || saver.isBusy;
+  return isAtWork ? "working" : "waiting";
 }
 
 function report(message: TrainerReport): void {

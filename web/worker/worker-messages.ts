@@ -1,7 +1,7 @@
 // What the page and its dedicated training worker say to each other. Both are ours and built together, so these
 // are plain types: what came from outside was checked where it came in.
 import type { WorkerSpeed } from "../../core/plan/speed.ts";
-import type { ClientMessage, Gpu, WorkerMessage } from "../../core/protocol/control.ts";
+import type { ClientMessage, Doing, Gpu, WorkerMessage } from "../../core/protocol/control.ts";
 
 /** Messages of the training worker to the server lack the byte counts, which only the page's links know. */
 type WithoutBytes<M> = M extends { bytes: unknown } ? Omit<M, "bytes"> : M;
@@ -41,6 +41,8 @@ export type ToTrainer =
   | { type: "joined"; worker: string; token: string }
   | { type: "order"; order: TrainerOrder }
   | { type: "frame"; from: string; frame: ArrayBuffer }
+  /** Answered with `alive`. */
+  | { type: "check" }
   /** The link to `peer` broke before the first step: what was on its way is lost. */
   | { type: "broken"; peer: string; reason: string }
   /** The server or a link is gone: end the generation. */
@@ -59,5 +61,6 @@ export type FromTrainer =
   | { type: "speed"; speed: WorkerSpeed }
   /** The GPU cannot keep the pace it was told: it reaches this share. Once. */
   | { type: "behind"; share: number }
+  | { type: "alive"; doing: Doing }
   | { type: "report"; report: TrainerReport }
   | { type: "frame"; to: string; frame: ArrayBuffer };

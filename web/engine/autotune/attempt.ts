@@ -4,6 +4,7 @@ import type { Gpu } from "../device.ts";
 import { KernelRegistry, ShaderError } from "../kernels.ts";
 import { Program, type Binding, type Operation } from "../program.ts";
 import { mapped } from "../readback.ts";
+import { submit } from "../submissions.ts";
 
 const ERRORS: readonly GPUErrorFilter[] = ["validation", "out-of-memory", "internal"];
 
@@ -75,7 +76,7 @@ export async function solves<Variant>(
       encoder.copyBufferToBuffer(buffers[name].buffer, 0, staging, 0, staging.size);
       return { staging, values };
     });
-    device.queue.submit([encoder.finish()]);
+    void submit(device.queue, [encoder.finish()]);
     const close = await Promise.all(
       results.map(async ({ staging, values }) =>
         isClose(await mapped(device.queue, staging, values.length), values),

@@ -1,5 +1,5 @@
 // Sums by key.
 
-export function addTo(sums: Map<string, number>, key: string, value: number): void {
+export function addTo<K>(sums: Map<K, number>, key: K, value: number): void {
   sums.set(key, (sums.get(key) ?? 0) + value);
 }

@@ -20,7 +20,7 @@ import { measurePlanner, PlanResult, renderPlanResult } from "./plan/measure.ts"
 import { parsePlanOptions, type PlanBenchOptions } from "./plan/options.ts";
 import { measurePaced } from "./paced/measure.ts";
 import { parsePacedOptions, type PacedOptions } from "./paced/options.ts";
-import { PacedResult, renderPacedResult } from "./paced/result.ts";
+import { PacedResult, renderPaced, SlowedResult } from "./paced/result.ts";
 import { measureWan } from "./wan/measure.ts";
 import { parseWanOptions, type WanOptions } from "./wan/options.ts";
 import { renderWanResult, WanResult } from "./wan/result.ts";
@@ -83,14 +83,18 @@ async function benchWan(options: WanOptions): Promise<void> {
   console.log(await format(renderWanResult(result), { parser: "markdown" }));
 }
 
-async function benchPaced({ steps, out }: PacedOptions): Promise<void> {
-  const result = await measurePaced(steps, say);
-  await keep(result, "paced", out);
-  console.log(await format(renderPacedResult(result), { parser: "markdown" }));
+async function benchPaced({ steps, parts, out }: PacedOptions): Promise<void> {
+  for (const part of parts) {
+    const result = await measurePaced(part, steps, say);
+    const name = `paced-${part}`;
+    await keep(result, name, out && join(out, `${name}.json`));
+    const shown = result.command === "paced" ? renderPaced([result], []) : renderPaced([], [result]);
+    console.log(await format(shown, { parser: "markdown" }));
+  }
 }
 
 async function keep(
-  result: Result | LinkResult | PlanResult | PacedResult | WanResult,
+  result: Result | LinkResult | PlanResult | PacedResult | SlowedResult | WanResult,
   name: string,
   out: string | null,
 ): Promise<void> {
@@ -130,15 +134,19 @@ function say(line: string): void {
 async function allResults(): Promise<{ ofGpu: Result[]; others: string[] }> {
   const names = (await readdir(FOLDER)).filter((name) => name.endsWith(".json")).sort();
   const texts = await Promise.all(names.map((name) => readFile(join(FOLDER, name), "utf8")));
+  const AnyResult = z.union([Result, LinkResult, PlanResult, PacedResult, SlowedResult, WanResult]);
   const all = { ofGpu: [] as Result[], others: [] as string[] };
+  const [paced, slowed]: [PacedResult[], SlowedResult[]] = [[], []];
   for (const text of texts) {
-    const result = z.union([Result, LinkResult, PlanResult, PacedResult, WanResult]).parse(JSON.parse(text));
+    const result = AnyResult.parse(JSON.parse(text));
     if (result.command === "link") all.others.push(renderLinkResult(result));
     else if (result.command === "plan") all.others.push(renderPlanResult(result));
-    else if (result.command === "paced") all.others.push(renderPacedResult(result));
+    else if (result.command === "paced") paced.push(result);
+    else if (result.command === "slowed") slowed.push(result);
     else if (result.command === "wan") all.others.push(renderWanResult(result));
     else all.ofGpu.push(result);
   }
+  if (paced.length + slowed.length > 0) all.others.push(renderPaced(paced, slowed));
   return all;
 }
 

@@ -15,10 +15,10 @@ export interface PacedCluster {
 }
 
 /**
- * GFLOP/s of the slowest device: low enough that a few processor cores can really compute what all of them do, and that
- * a step takes as long as steps of real models do (some seconds: docs/scale.md).
+ * GFLOP/s of the slowest device: low enough that a few processor cores can really compute what all of them do, and carry
+ * what all of them say, and that a step takes as long as steps of real models do (5 to 11 s: docs/scale.md).
  */
-const UNIT = 0.03;
+export const UNIT = 0.015;
 
 function cluster(sites: Readonly<Record<string, readonly number[]>>): PacedCluster {
   const words = Object.values(sites).map((paces) => paces.join(paces.length > 2 ? ":" : " + "));
@@ -30,10 +30,10 @@ function cluster(sites: Readonly<Record<string, readonly number[]>>): PacedClust
   };
 }
 
-export const CLUSTERS: readonly PacedCluster[] = [
-  cluster({ a: [4, 2, 1, 1] }),
-  cluster({ a: [4, 1], b: [2, 2, 1] }),
-];
+export const CLUSTERS = {
+  "one-site": cluster({ a: [4, 2, 1, 1] }),
+  "two-sites": cluster({ a: [4, 1], b: [2, 2, 1] }),
+} as const;
 
 /** Its steps have 40 microbatches, which both clusters can deal out exactly by speed. */
 export function pacedRun(steps: number): RunConfig {

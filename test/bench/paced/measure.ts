@@ -9,6 +9,7 @@ import { linkSpeeds, type MeasuredLink } from "../../../core/plan/link-speeds.ts
 import { planRun } from "../../../core/plan/planner.ts";
 import type { WorkerSpeed } from "../../../core/plan/speed.ts";
 import type { RunEvent } from "../../../core/protocol/events.ts";
+import { addTo } from "../../../core/sums.ts";
 import { startServer, type RunningServer } from "../../../server/app.ts";
 import { openPage } from "../../../server/browsers.ts";
 import { UserError } from "../../../server/errors.ts";
@@ -16,8 +17,9 @@ import { joinSite } from "../../../server/headless.ts";
 import type { HeadlessPage } from "../../../server/headless-page.ts";
 import { describeMachine } from "../machine.ts";
 import { median } from "../statistics.ts";
-import { CLUSTERS, pacedRun, type PacedCluster, type PacedWorker } from "./clusters.ts";
-import type { PacedResult } from "./result.ts";
+import { CLUSTERS, pacedRun, UNIT, type PacedCluster, type PacedWorker } from "./clusters.ts";
+import type { PacedPart } from "./options.ts";
+import type { PacedResult, SlowedResult } from "./result.ts";
 
 /** Not counted: the first steps compile and settle. */
 const SETTLING = 5;
@@ -29,46 +31,46 @@ const AFTER = 30;
 
 type Say = (line: string) => void;
 
-export async function measurePaced(steps: number, say: Say): Promise<PacedResult> {
-  const paces = [...new Set(CLUSTERS.flatMap(({ workers }) => workers.map(({ pace }) => pace)))];
-  const alone = new Map<number, number>();
-  for (const pace of paces) {
-    const worker = { site: "a", browser: "chromium", pace } as const;
-    const { seconds } = await train([worker], pacedRun(ALONE_STEPS + 2), 2);
-    alone.set(pace, tokensOf(pacedRun(1)) / median(seconds));
-    say(`alone at ${pace} GFLOP/s: ${alone.get(pace)!.toFixed(1)} tokens/s`);
-  }
-  const rows = [];
-  for (const cluster of CLUSTERS) rows.push(await measureCluster(cluster, steps, alone, say));
-  const slowed = await slowDown(CLUSTERS[0]!, say);
-  const { date, processor } = describeMachine();
-  return { command: "paced", runtime: slowed.browser, date, processor, steps, rows, slowed: slowed.result };
+/** Of one part. */
+export function measurePaced(part: PacedPart, steps: number, say: Say): Promise<PacedResult | SlowedResult> {
+  return part === "slowed" ? slowDown(CLUSTERS["one-site"], say) : measureCluster(CLUSTERS[part], steps, say);
 }
 
 async function measureCluster(
   { name, workers }: PacedCluster,
   steps: number,
-  alone: ReadonlyMap<number, number>,
   say: Say,
-): Promise<PacedResult["rows"][number]> {
+): Promise<PacedResult> {
   const config = pacedRun(steps);
-  const sum = workers.reduce((all, { pace }) => all + alone.get(pace)!, 0);
+  let alone = 0;
+  for (const [pace, count] of countsOf(workers.map(({ pace }) => pace))) {
+    const worker = { site: "a", browser: "chromium", pace } as const;
+    const { seconds } = await train([worker], pacedRun(ALONE_STEPS + 2), 2);
+    const rate = tokensOf(config) / median(seconds);
+    alone += count * rate;
+    say(`alone at ${pace} GFLOP/s: ${rate.toFixed(1)} tokens/s`);
+  }
   const planned = await train(workers, config, SETTLING);
   const reached = rateOf(config, planned.seconds);
   const predicted = predictedRate(config, planned);
-  say(`${name}: ${reached.toFixed(1)} of ${sum.toFixed(1)} tokens/s, ${predicted.toFixed(1)} predicted`);
+  say(`${name}: ${reached.toFixed(1)} of ${alone.toFixed(1)} tokens/s, ${predicted.toFixed(1)} predicted`);
   const even = await train(workers, { ...pacedRun(EVEN_STEPS), stages: 1 }, SETTLING, { hideSpeeds: true });
   const evenly = rateOf(config, even.seconds);
   say(`${name}, dealt out evenly: ${evenly.toFixed(1)} tokens/s`);
-  return {
-    cluster: name,
-    alone: sum,
-    reached,
-    predicted,
-    evenly,
-    plans: planned.plans,
-    steps: planned.seconds,
-  };
+  const { plans, seconds, runtime } = planned;
+  const measured = { ...whereMeasured(name, runtime), alone, reached, predicted, evenly };
+  return { command: "paced", ...measured, plans, steps: seconds };
+}
+
+function whereMeasured(cluster: string, runtime: string) {
+  const { date, processor } = describeMachine();
+  return { runtime, date, processor, cluster, unit: UNIT };
+}
+
+function countsOf(paces: readonly number[]): Map<number, number> {
+  const counts = new Map<number, number>();
+  for (const pace of paces) addTo(counts, pace, 1);
+  return counts;
 }
 
 interface Trained {
@@ -78,6 +80,7 @@ interface Trained {
   readonly plans: number;
   /** As they measured by the end. */
   readonly links: MeasuredLink[];
+  readonly runtime: string;
 }
 
 /** One run; of its steps without the first `skipped`. */
@@ -87,7 +90,7 @@ async function train(
   skipped: number,
   { hideSpeeds = false } = {},
 ): Promise<Trained> {
-  return withCluster(workers, async (server) => {
+  return withCluster(workers, async (server, pages) => {
     if (hideSpeeds) hideSpeedsFrom(server);
     const events = await runToEnd(server, config);
     const plans = events.filter(({ event }) => event === "plan").length;
@@ -96,15 +99,12 @@ async function train(
       .workers.flatMap(({ id, links }) =>
         links.map(({ peer, ...speed }) => ({ from: id, to: peer, generation: 1, speed })),
       );
-    return { seconds: secondsOf(events).slice(skipped), events, plans, links };
+    return { seconds: secondsOf(events).slice(skipped), events, plans, links, runtime: pages[0]!.name };
   });
 }
 
 /** The fastest worker at a quarter of its pace, from a step on. */
-async function slowDown(
-  { name, workers }: PacedCluster,
-  say: Say,
-): Promise<{ browser: string; result: PacedResult["slowed"] }> {
+async function slowDown({ name, workers }: PacedCluster, say: Say): Promise<SlowedResult> {
   return withCluster(workers, async (server, pages) => {
     const config = pacedRun(BEFORE + AFTER);
     const fastest = workers.reduce((best, { pace }, i) => (pace > workers[best]!.pace ? i : best), 0);
@@ -122,8 +122,8 @@ async function slowDown(
     say(`slowed to a quarter: ${steps} steps until 90 % of ${bound.toFixed(1)} tokens/s`);
     const losses = events.flatMap((event) => (event.event === "step" ? [event.loss] : []));
     const retried = events.flatMap((event) => (event.event === "done" ? [event.stepsRetried] : []))[0]!;
-    const result = { cluster: name, before, bound, after, stepsUntil: steps || null, losses, retried };
-    return { browser: pages[0]!.name, result };
+    const figures = { before, bound, after, stepsUntil: steps || null, losses, retried };
+    return { command: "slowed", ...whereMeasured(name, pages[0]!.name), ...figures };
   });
 }
 

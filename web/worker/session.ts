@@ -16,6 +16,7 @@ import { describeStage } from "../../core/plan/describe.ts";
 import { readAddress } from "./address.ts";
 import { note, state, update } from "./state.ts";
 import { LinkReport } from "./link-report.ts";
+import { ServerConnection } from "./server-connection.ts";
 import { SpeedMeter } from "./speed-meter.ts";
 import { TrainingThread } from "./training-thread.ts";
 import type { FromTrainer, TrainerReport } from "./worker-messages.ts";
@@ -30,7 +31,6 @@ interface Credentials {
 }
 
 let credentials: Credentials | null = null;
-let socket: WebSocket | null = null;
 let switchboard: Switchboard | null = null;
 let linkReport = new LinkReport();
 let assignment: Assignment | null = null;
@@ -50,6 +50,7 @@ let leaving = false;
 let releaseTabLock: (() => void) | null = null;
 const address = readAddress(location);
 const speed = new SpeedMeter();
+const server = new ServerConnection({ onOpen: askToJoin, onMessage: fromServer, onLost: serverIsGone });
 /** Dismissed, and no step was committed with this worker since. */
 let wasDismissed = false;
 const trainer = new TrainingThread(fromTrainer, (message) =>
@@ -122,40 +123,32 @@ function finishLeaving(): void {
   leaving = false;
   paused = false;
   credentials = null;
-  socket?.close(1000, "left");
+  drop("left", 1000);
   update({ phase: "left", worker: null, problem: null });
 }
 
 function connect(): void {
   if (!credentials) return;
-  const { site, name, token } = credentials;
   update({ phase: "joining" });
-  const opening = new WebSocket(
-    `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/control`,
-  );
-  socket = opening;
-  opening.addEventListener("open", () => {
-    say({ type: "join", protocol: PROTOCOL_VERSION, token, site, name, gpu: state.value.gpu! });
+  server.open();
+}
+
+function askToJoin(): void {
+  say({ type: "join", protocol: PROTOCOL_VERSION, ...credentials!, gpu: state.value.gpu! });
+}
+
+function serverIsGone(): void {
+  drop("the server is gone");
+  if (!credentials || state.value.phase === "refused") return;
+  update({
+    phase: "disconnected",
+    worker: null,
+    problem: {
+      title: "No connection to the server",
+      advice: `Trying ${location.host} again every ${RECONNECT_MS / 1000} s.`,
+    },
   });
-  opening.addEventListener("message", ({ data }: MessageEvent<string>) => fromServer(data));
-  opening.addEventListener("close", () => {
-    if (socket !== opening) return;
-    socket = null;
-    endGeneration("the server is gone");
-    switchboard?.close("the server is gone");
-    switchboard = null;
-    releaseTabLock?.();
-    if (!credentials || state.value.phase === "refused") return;
-    update({
-      phase: "disconnected",
-      worker: null,
-      problem: {
-        title: "No connection to the server",
-        advice: `Trying ${location.host} again every ${RECONNECT_MS / 1000} s.`,
-      },
-    });
-    setTimeout(connect, RECONNECT_MS);
-  });
+  setTimeout(connect, RECONNECT_MS);
 }
 
 function fromServer(data: string): void {
@@ -231,16 +224,19 @@ function startAnew(reason: string): void {
   unsupported(title, words);
 }
 
+/** Ends all that goes on with the server and with other workers. `code`: of the closing, where the server is there. */
+function drop(reason: string, code = 1000): void {
+  endGeneration(reason);
+  switchboard?.close(reason);
+  switchboard = null;
+  releaseTabLock?.();
+  server.close(code, reason);
+}
+
 /** Leaves the server, for a reason of this machine's. */
 function disconnect(title: string, advice: string): void {
   note(`${title}: ${advice}`);
-  const closing = socket;
-  socket = null;
-  endGeneration(title);
-  switchboard?.close(title);
-  switchboard = null;
-  releaseTabLock?.();
-  closing?.close(4000, title);
+  drop(title, 4000);
   update({ phase: "disconnected", worker: null, problem: { title, advice } });
   if (leaving) finishLeaving();
 }
@@ -402,7 +398,7 @@ function unsupported(title: string, advice: string): void {
 }
 
 function say(message: ClientMessage): void {
-  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+  server.say(message);
 }
 
 /** A held Web Lock keeps browsers from freezing the page while it is in the background. */

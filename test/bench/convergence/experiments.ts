@@ -1,7 +1,7 @@
 // The experiments of docs/convergence.md: which strategy, on how many sites, from which seed.
 import { RunConfig, type StrategyConfig } from "../../../core/model/config.ts";
 
-/** 133,184 parameters; 1,024 tokens a step, 1,500 steps unless an experiment says otherwise. */
+/** 133,184 parameters; 1,024 tokens a step, 1,500 steps unless a regime says otherwise. */
 const BASE = {
   name: "convergence",
   model: { layers: 3, width: 64, heads: 4, kvHeads: 2, hidden: 128, context: 64, vocab: 256, tied: true },
@@ -60,16 +60,31 @@ const topK = (inner: number): StrategyConfig => ({
   merge: 0,
 });
 
+/** What experiments that are held against each other have in common. */
+interface Regime {
+  readonly steps?: number;
+  readonly batch?: number;
+  readonly microbatch?: number;
+  readonly lr?: number;
+  readonly warmup?: number;
+}
+
+/** Four times the tokens a step; warmed up as long as makes seeds alike. */
+const LARGE_STEPS: Regime = { batch: 64, microbatch: 32, lr: 0.0056, warmup: 150 };
+
 function experiment(
   name: string,
   sites: number,
   seed: number,
   strategy: StrategyConfig,
-  steps = BASE.steps,
+  { lr = BASE.optimizer.lr, warmup = BASE.optimizer.warmup, ...regime }: Regime = {},
 ): Experiment {
+  const { batch, microbatch } = { ...BASE, ...regime };
+  const optimizer = { ...BASE.optimizer, lr, minLr: lr / 10, warmup };
   // A microbatch a site at least.
-  const microbatch = Math.min(BASE.microbatch, BASE.batch / sites);
-  return { name, sites, seed, config: RunConfig.parse({ ...BASE, microbatch, seed, strategy, steps }) };
+  const size = Math.min(microbatch, batch / sites);
+  const config = { ...BASE, ...regime, optimizer, microbatch: size, seed, strategy };
+  return { name, sites, seed, config: RunConfig.parse(config) };
 }
 
 /** In order of importance: what has not been run is missing in the table. */
@@ -87,9 +102,11 @@ export const EXPERIMENTS: readonly Experiment[] = [
   experiment("sync f32", 2, 3, sync("f32")),
   experiment("rounds int8, 54 steps", 4, 1, rounds(8, 54)),
   experiment("sync int8", 4, 1, sync("int8")),
+  experiment("sync f32", 2, 1, sync("f32"), LARGE_STEPS),
+  experiment("rounds int4, 54 steps", 2, 1, rounds(4, 54, 1), LARGE_STEPS),
   experiment("rounds int4, 54 steps", 2, 2, rounds(4, 54)),
   experiment("rounds int4, 54 steps", 2, 3, rounds(4, 54)),
   // Four times as long: what the difference comes to.
-  experiment("sync f32", 2, 1, sync("f32"), 6000),
-  experiment("rounds int4, 54 steps", 2, 1, rounds(4, 54), 6000),
+  experiment("sync f32", 2, 1, sync("f32"), { steps: 6000 }),
+  experiment("rounds int4, 54 steps", 2, 1, rounds(4, 54), { steps: 6000 }),
 ];

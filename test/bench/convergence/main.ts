@@ -11,7 +11,7 @@ import { readText } from "../../../server/corpus.ts";
 import { openFirefox } from "../browsers.ts";
 import { serveTask } from "../serve.ts";
 import { EXPERIMENTS, type Experiment } from "./experiments.ts";
-import { byLength, renderPlot, renderReport } from "./report.ts";
+import { byRegime, plotName, renderPlot, renderReport } from "./report.ts";
 import { Results, Trained, type Result } from "./results.ts";
 
 const FOLDER = "docs/convergence";
@@ -68,10 +68,9 @@ async function keep(results: readonly Result[]): Promise<void> {
 }
 
 async function drawUp(results: readonly Result[]): Promise<void> {
-  const plotOf = (steps: number) => `plot-${steps}.svg`;
-  for (const [steps, ofLength] of byLength(results)) {
-    await writeFile(join(FOLDER, plotOf(steps)), renderPlot(ofLength));
+  for (const [regime, ofRegime] of byRegime(results)) {
+    await writeFile(join(FOLDER, plotName(regime)), renderPlot(ofRegime));
   }
-  const report = renderReport(results, (steps) => `convergence/${plotOf(steps)}`);
+  const report = renderReport(results, "convergence");
   await writeFile("docs/convergence.md", await format(report, { parser: "markdown", printWidth: 110 }));
 }

@@ -14,28 +14,40 @@ interface Row {
   readonly curve: Result["curve"];
 }
 
-/** `plotOf`: where the plot of trainings of that many steps is. */
-export function renderReport(results: readonly Result[], plotOf: (steps: number) => string): string {
+/** `folder`: where the plots are. */
+export function renderReport(results: readonly Result[], folder: string): string {
   const [first] = results;
   if (!first) return "# Convergence\n\nNothing has been measured yet.\n";
-  const { model, batch, data, optimizer } = first.config;
+  const { model, data, optimizer } = first.config;
   return [
     "# Convergence",
     "What the strategies cost in loss and save in bytes between sites: the same model, text, tokens and optimizer, trained by different strategies on two and four sites. Drawn up by `npx tsx test/bench/convergence/main.ts`, which runs what is missing; raw results and configurations are in [convergence/results.json](convergence/results.json).",
-    `The model: ${model.layers} blocks, width ${model.width}, hidden ${model.hidden}, ${model.heads} heads (${model.kvHeads} of keys and values), context ${model.context}, bytes as tokens. The text: \`${data.text}\`, its last ${100 * data.valid} % for validation. ${(batch * model.context).toLocaleString("en")} tokens a step; AdamW at ${optimizer.lr}, cosine to ${optimizer.minLr}, clipped at ${optimizer.clip}. All sites are in one page and share its GPU; they run what worker pages run, and what they would send each other is counted with its frame headers. No site leaves steps out.`,
+    `The model: ${model.layers} blocks, width ${model.width}, hidden ${model.hidden}, ${model.heads} heads (${model.kvHeads} of keys and values), context ${model.context}, bytes as tokens. The text: \`${data.text}\`, its last ${100 * data.valid} % for validation. AdamW, cosine to a tenth of the learning rate, clipped at ${optimizer.clip}. All sites are in one page and share its GPU; they run what worker pages run, and what they would send each other is counted with its frame headers. No site leaves steps out.`,
     "Wide bytes: of all sites together, per token trained on. The loss of several seeds is their mean, with the smallest and the largest; a difference is to sync f32 on as many sites from the same seeds.",
-    ...byLength(results).flatMap(([steps, ofLength]) => [
-      `## ${steps.toLocaleString("en")} steps`,
-      table(rowsOf(ofLength)),
-      `![Validation loss by step](${plotOf(steps)})`,
+    ...byRegime(results).flatMap(([regime, ofRegime]) => [
+      `## ${titleOf(ofRegime[0]!.config)}`,
+      table(rowsOf(ofRegime)),
+      `![Validation loss by step](${folder}/${plotName(regime)})`,
     ]),
   ].join("\n\n");
 }
 
-/** Results by how long the training was, the shortest first. */
-export function byLength(results: readonly Result[]): [steps: number, results: Result[]][] {
-  const lengths = [...new Set(results.map(({ config }) => config.steps))].sort((a, b) => a - b);
-  return lengths.map((steps) => [steps, results.filter(({ config }) => config.steps === steps)]);
+/** Results that may be held against each other, by what they have in common; the fewest tokens first. */
+export function byRegime(results: readonly Result[]): [regime: string, results: Result[]][] {
+  const regimes = new Map<string, Result[]>();
+  for (const result of results.toSorted((a, b) => a.tokens - b.tokens || a.config.batch - b.config.batch)) {
+    const { batch, steps } = result.config;
+    const regime = `${batch}-${steps}`;
+    regimes.set(regime, [...(regimes.get(regime) ?? []), result]);
+  }
+  return [...regimes];
+}
+
+export const plotName = (regime: string): string => `plot-${regime}.svg`;
+
+function titleOf({ batch, model, steps, optimizer }: Result["config"]): string {
+  const [tokens, all] = [batch * model.context, steps].map((count) => count.toLocaleString("en"));
+  return `${all} steps of ${tokens} tokens, learning rate ${optimizer.lr} after a warm-up of ${optimizer.warmup}`;
 }
 
 function rowsOf(results: readonly Result[]): Row[] {
@@ -110,7 +122,7 @@ const COLOURS = [
   "#bcbd22",
 ];
 
-/** Validation loss by step, a curve a row, as SVG; trainings of one length. */
+/** Validation loss by step, a curve a row, as SVG; trainings of one regime. */
 export function renderPlot(results: readonly Result[]): string {
   const rows = rowsOf(results);
   const points = rows.flatMap(({ curve }) => curve);

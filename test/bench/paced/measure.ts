@@ -90,8 +90,7 @@ async function train(
   skipped: number,
   { hideSpeeds = false } = {},
 ): Promise<Trained> {
-  return withCluster(workers, async (server, pages) => {
-    if (hideSpeeds) hideSpeedsFrom(server);
+  return withCluster(workers, { hideSpeeds }, async (server, pages) => {
     const events = await runToEnd(server, config);
     const plans = events.filter(({ event }) => event === "plan").length;
     const links = server.coordinator
@@ -105,7 +104,7 @@ async function train(
 
 /** The fastest worker at a quarter of its pace, from a step on. */
 async function slowDown({ name, workers }: PacedCluster, say: Say): Promise<SlowedResult> {
-  return withCluster(workers, async (server, pages) => {
+  return withCluster(workers, {}, async (server, pages) => {
     const config = pacedRun(BEFORE + AFTER);
     const fastest = workers.reduce((best, { pace }, i) => (pace > workers[best]!.pace ? i : best), 0);
     const { pace } = workers[fastest]!;
@@ -129,10 +128,13 @@ async function slowDown({ name, workers }: PacedCluster, say: Say): Promise<Slow
 
 async function withCluster<T>(
   workers: readonly PacedWorker[],
+  { hideSpeeds = false }: { readonly hideSpeeds?: boolean },
   use: (server: RunningServer, pages: readonly HeadlessPage[]) => Promise<T>,
 ): Promise<T> {
   const data = await mkdtemp(join(tmpdir(), "tributary-paced-"));
   const server = await startServer({ port: 0, host: "localhost", data, tls: false });
+  // Before anybody joins: what a newcomer's probe finds is said at once.
+  if (hideSpeeds) hideSpeedsFrom(server);
   const pages: HeadlessPage[] = [];
   try {
     for (const { site, browser, pace } of workers) {

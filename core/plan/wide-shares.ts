@@ -32,20 +32,6 @@ export function sumSeconds(shares: readonly number[], bytesPerSecond: readonly n
   return Math.max(...shares.map((share, i) => (1 + others * share) / bytesPerSecond[i]!));
 }
 
-/** Where each site's part of `size` values begins and ends: whole numbers, without gaps. */
-export function cutByShares(size: number, shares: readonly number[]): { first: number; end: number }[] {
-  let before = 0;
-  let first = 0;
-  return shares.map((share, i) => {
-    before += share;
-    // Rounding must not leave a value over.
-    const end = i === shares.length - 1 ? size : Math.max(first, Math.floor(size * before));
-    const part = { first, end };
-    first = end;
-    return part;
-  });
-}
-
 /** Where the lines of all sites are known, each takes the share of wide sums that its line suits. */
 export function withWideShares(plan: Plan, measured: Measured): Plan {
   const lines = linesOf(plan, measured);

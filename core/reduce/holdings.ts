@@ -9,7 +9,7 @@ import {
   type Segment,
 } from "../model/parameters.ts";
 import { leadReplicas, type Plan, type Replica } from "../plan/plan.ts";
-import { cutByShares } from "../plan/wide-shares.ts";
+import { cutByShares } from "./pieces.ts";
 
 export interface Holding {
   readonly worker: string;

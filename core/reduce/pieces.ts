@@ -13,3 +13,17 @@ export function piecesOf({ start, end }: Segment, size = PIECE): Segment[] {
     end: Math.min(start + (i + 1) * size, end),
   }));
 }
+
+/** Where each one's part of `size` values begins and ends: whole numbers, without gaps. */
+export function cutByShares(size: number, shares: readonly number[]): { first: number; end: number }[] {
+  let before = 0;
+  let first = 0;
+  return shares.map((share, i) => {
+    before += share;
+    // Rounding must not leave a value over.
+    const end = i === shares.length - 1 ? size : Math.max(first, Math.floor(size * before));
+    const part = { first, end };
+    first = end;
+    return part;
+  });
+}

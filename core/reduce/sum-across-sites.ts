@@ -4,11 +4,10 @@
 // where it is as many bytes, arrives a hop sooner, and rounds nothing twice.
 // Not here: what comes before and after inside a site (hierarchy.ts, outer.ts).
 import { partOf, type Segment } from "../model/parameters.ts";
-import { cutByShares } from "../plan/wide-shares.ts";
 import type { Codec } from "./codec.ts";
 import { encodeWithFeedback, type Feedback } from "./error-feedback.ts";
 import { overlaps, type Holding, type WideSites } from "./holdings.ts";
-import { piecesOf } from "./pieces.ts";
+import { cutByShares, piecesOf } from "./pieces.ts";
 import { decoded, encoded, type Encoded, type SegmentTransport } from "./transport.ts";
 
 export interface Terms {

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { cutByShares, wideShares } from "../../core/plan/wide-shares.ts";
+import { wideShares } from "../../core/plan/wide-shares.ts";
+import { cutByShares } from "../../core/reduce/pieces.ts";
 
 const speeds = fc.array(fc.double({ min: 0.01, max: 100, noNaN: true }), { minLength: 1, maxLength: 16 });
 const total = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0);

@@ -11,7 +11,7 @@ import { loadTrainer } from "../../web/worker/load-trainer.ts";
 import { Meter } from "../../web/worker/meter.ts";
 import type { Pacer } from "../../web/worker/pacer.ts";
 import { SpeedEstimate } from "../../web/worker/speed-estimate.ts";
-import type { Assignment } from "../../web/worker/trainer.ts";
+import type { Assignment } from "../../web/worker/worker-messages.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
 import { MemoryBlobs } from "../fixtures/in-process-sites.ts";
 import { gpu } from "./device.ts";

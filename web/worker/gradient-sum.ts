@@ -5,7 +5,7 @@ import { sumLayout, sumOverReplicas, type SumLayout } from "../../core/reduce/hi
 import type { Stage } from "../engine/stage.ts";
 import type { Channel } from "./channel.ts";
 import type { Meter } from "./meter.ts";
-import type { Assignment } from "./trainer.ts";
+import type { Assignment } from "./worker-messages.ts";
 
 export interface GradientSumParts {
   readonly self: string;

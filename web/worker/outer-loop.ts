@@ -28,7 +28,7 @@ import { SiteSum } from "../../core/reduce/sum-in-site.ts";
 import type { Stage } from "../engine/stage.ts";
 import type { Channel } from "./channel.ts";
 import type { Meter } from "./meter.ts";
-import type { Assignment, Order } from "./trainer.ts";
+import type { Assignment, Order } from "./worker-messages.ts";
 
 export interface OuterLoopParts {
   readonly self: string;

@@ -4,7 +4,7 @@
 import { MAX_TEXT } from "../../core/protocol/control.ts";
 import type { BlobClient } from "./blobs.ts";
 import type { ShardDraft } from "./stage-state.ts";
-import type { Order } from "./trainer.ts";
+import type { Order } from "./worker-messages.ts";
 import type { TrainerReport } from "./worker-messages.ts";
 
 type Save = Pick<Order<"save">, "generation" | "step">;

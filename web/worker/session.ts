@@ -19,8 +19,7 @@ import { LinkReport } from "./link-report.ts";
 import { ServerConnection } from "./server-connection.ts";
 import { SpeedMeter } from "./speed-meter.ts";
 import { TrainingThread } from "./training-thread.ts";
-import type { FromTrainer, TrainerReport } from "./worker-messages.ts";
-import type { Assignment } from "./trainer.ts";
+import type { Assignment, FromTrainer, TrainerReport } from "./worker-messages.ts";
 
 const RECONNECT_MS = 2000;
 

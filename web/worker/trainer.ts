@@ -15,7 +15,7 @@ import { orderOf } from "../../core/plan/order.ts";
 import { EMBEDDING_FRAGMENT } from "../../core/plan/rounds.ts";
 import type { WorkerSpeed } from "../../core/plan/speed.ts";
 import { flopsOf, type StageWork, type Work } from "../../core/plan/work.ts";
-import type { Times, WorkerMessage } from "../../core/protocol/control.ts";
+import type { Times } from "../../core/protocol/control.ts";
 import type { FrameKind } from "../../core/protocol/frame.ts";
 import { Random } from "../../core/random.ts";
 import type { Place } from "./channel.ts";
@@ -23,9 +23,7 @@ import { GradientSum, type GradientSumParts } from "./gradient-sum.ts";
 import type { OuterLoop } from "./outer-loop.ts";
 import type { Pacer } from "./pacer.ts";
 import type { SpeedEstimate } from "./speed-estimate.ts";
-
-export type Assignment = Extract<WorkerMessage, { type: "assign" }>;
-export type Order<T extends WorkerMessage["type"]> = Extract<WorkerMessage, { type: T }>;
+import type { Order } from "./worker-messages.ts";
 
 /** Tells the embedding's second journey of a step, after a merge, from its first, after the commit. */
 const AFTER_MERGE = 1;

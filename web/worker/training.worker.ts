@@ -22,9 +22,8 @@ import { Pacer } from "./pacer.ts";
 import { probe } from "./probe.ts";
 import { Saver, unsaved } from "./saver.ts";
 import { SpeedEstimate } from "./speed-estimate.ts";
-import type { Assignment } from "./trainer.ts";
 import { tune } from "./tune.ts";
-import type { FromTrainer, ToTrainer, TrainerOrder, TrainerReport } from "./worker-messages.ts";
+import type { Assignment, FromTrainer, ToTrainer, TrainerOrder, TrainerReport } from "./worker-messages.ts";
 
 type Hold = Extract<TrainerOrder, { type: "hold" }>;
 type Discard = Extract<TrainerOrder, { type: "discard" }>;

@@ -3,6 +3,10 @@
 import type { WorkerSpeed } from "../../core/plan/speed.ts";
 import type { ClientMessage, Doing, Gpu, WorkerMessage } from "../../core/protocol/control.ts";
 
+/** Orders of the server's. */
+export type Assignment = Extract<WorkerMessage, { type: "assign" }>;
+export type Order<T extends WorkerMessage["type"]> = Extract<WorkerMessage, { type: T }>;
+
 /** Messages of the training worker to the server lack the byte counts, which only the page's links know. */
 type WithoutBytes<M> = M extends { bytes: unknown } ? Omit<M, "bytes"> : M;
 export type TrainerReport = WithoutBytes<

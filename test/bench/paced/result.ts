@@ -49,14 +49,17 @@ export function renderPaced(clusters: readonly PacedResult[], slowed: readonly S
   return [
     "## paced: unequal devices",
     'Workers that really compute and then sleep to the time of a device of their pace, over real data channels, on SwiftShader; strategy `sync`, of which the first five steps are not counted. "Alone" is the sum of what workers of these paces reach by themselves; "evenly" the same cluster with equal shares, 10 steps. Predicted from the speeds that the plan was made of and the links as they were measured.',
-    [
-      "| cluster | alone, tokens/s | reached | share | predicted | off by | evenly, share | a step | steps | plans | slowest, GFLOP/s | date |",
-      "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-      ...clusters.map(renderCluster),
-    ].join("\n"),
+    ...(clusters.length > 0 ? [tableOf(clusters)] : []),
     ...slowed.map(renderSlowed),
   ].join("\n\n");
 }
+
+const tableOf = (clusters: readonly PacedResult[]): string =>
+  [
+    "| cluster | alone, tokens/s | reached | share | predicted | off by | evenly, share | a step | steps | plans | slowest, GFLOP/s | date |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ...clusters.map(renderCluster),
+  ].join("\n");
 
 function renderCluster(result: PacedResult): string {
   const { cluster, alone, reached, predicted, evenly, plans, steps, unit, date } = result;

@@ -65,11 +65,11 @@ export const RoundsConfig = z
     fragments: atMost(1024),
     /** Inner steps between the beginning of an exchange and its effect. */
     overlap: z.number().int().min(0),
-    /** Of a value of a pseudo-gradient on the wire; 2: of the largest of each block alone, the others are not sent. */
-    bits: z.literal([32, 16, 8, 4, 2], "bits must be 2, 4, 8, 16 or 32"),
+    /** Of a value of a pseudo-gradient on the wire; 2: of the largest of each block alone; 1: the sign of each. */
+    bits: z.literal([32, 16, 8, 4, 2, 1], "bits must be 1, 2, 4, 8, 16 or 32"),
     outerLr: positive,
     outerMomentum: z.number().min(0).lt(1),
-    /** Share of a site's own values that it keeps when an exchange takes effect; 0 with 2 bits. */
+    /** Share of a site's own values that it keeps when an exchange takes effect; 0 with 1 or 2 bits. */
     merge: z.number().min(0).lt(1),
   })
   .refine((s) => s.fragments <= s.inner, {
@@ -80,8 +80,8 @@ export const RoundsConfig = z
     message: "overlap must be less than inner / fragments: one exchange at a time is under way",
     path: ["overlap"],
   })
-  .refine((s) => s.bits !== 2 || s.merge === 0, {
-    message: "merge must be 0 with 2 bits: a site keeps all that it has not said anyway",
+  .refine((s) => s.bits > 2 || s.merge === 0, {
+    message: "merge must be 0 with 1 or 2 bits: a site keeps all that it has not said anyway",
     path: ["merge"],
   });
 export type RoundsConfig = z.infer<typeof RoundsConfig>;

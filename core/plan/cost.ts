@@ -198,7 +198,7 @@ export function exchangeSeconds({ strategy, exchanged }: Load, wide: readonly Li
 
 /**
  * One exchange of so many values. Reduce-scatter, then all-gather: every site sends, and receives, all but its own part
- * twice. Of two sites, and in `rounds` with 2 bits, every site sends its term to all others; there are no sums to send
+ * twice. Of two sites, and in `rounds` with 1 or 2 bits, every site sends its term to all others; there are no sums to send
  * back.
  *
  * @param last the run's last exchange

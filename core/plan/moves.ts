@@ -13,6 +13,7 @@ import {
 } from "../model/parameters.ts";
 import { needsFeedback } from "../reduce/codec.ts";
 import { commonSegments, holdingsOf, type Holding } from "../reduce/holdings.ts";
+import { keepsUnsaid } from "../reduce/outer.ts";
 import { leadReplicas, linksOf, type Plan, type PlannedLink, type Replica } from "./plan.ts";
 
 const index = z.number().int().min(0);
@@ -65,12 +66,12 @@ export function outlivesLosses(config: Pick<RunConfig, "strategy">): boolean {
 }
 
 /**
- * The replicas that keep what their site has left unsaid: the lead replica, which encodes; or all, where only the largest
- * values are sent, since the rest is then a part of the site's parameters.
+ * The replicas that keep what their site has left unsaid: the lead replica, which encodes; or all, where the
+ * rest is a part of the site's parameters.
  */
 export function unsaidKeepers({ strategy }: Pick<RunConfig, "strategy">, plan: Plan): readonly Replica[] {
   if (replicasAreAlike({ strategy })) return [];
-  return strategy.kind === "rounds" && strategy.bits === 2 ? plan.replicas : leadReplicas(plan);
+  return strategy.kind === "rounds" && keepsUnsaid(strategy) ? plan.replicas : leadReplicas(plan);
 }
 
 /** Who holds what once a generation of this plan has begun. */

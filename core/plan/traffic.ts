@@ -2,7 +2,7 @@
 // alone: what the byte counts of the channels are held against. Headers, parameters and heartbeats are not in it.
 import type { RunConfig, StrategyConfig } from "../model/config.ts";
 import { windowCount } from "../data/batch.ts";
-import { encodedBytes, type Codec } from "../reduce/codec.ts";
+import { encodedBytes, saysLittle, type Codec } from "../reduce/codec.ts";
 import { codecOfExchange } from "../reduce/outer.ts";
 import type { Plan, Replica } from "./plan.ts";
 
@@ -43,7 +43,7 @@ export const wideCodec = (strategy: StrategyConfig, last: boolean): Codec =>
 
 /** Whether every site tells all others its term, and there are no sums to send back. */
 export const isGathered = (strategy: StrategyConfig, sites: number, last: boolean): boolean =>
-  sites === 2 || (strategy.kind === "rounds" && wideCodec(strategy, last) === "topk");
+  sites === 2 || (strategy.kind === "rounds" && saysLittle(wideCodec(strategy, last)));
 
 /** What each site sends in one exchange of so many values. `shares`: of the sums, by site. */
 export function exchangeBytes(

@@ -40,7 +40,7 @@ export const FRAME_KINDS = {
 export type FrameKind = keyof typeof FRAME_KINDS;
 
 /** u32, or how f32 values were encoded (core/reduce/codec.ts). */
-export const DTYPES = { f32: 0, u32: 1, f16: 2, int8: 3, int4: 4, topk: 5 } as const;
+export const DTYPES = { f32: 0, u32: 1, f16: 2, int8: 3, int4: 4, topk: 5, sign: 6 } as const;
 export type Dtype = keyof typeof DTYPES;
 
 /** A decoded frame. `payload` is a view into the received buffer. All numbers are unsigned 32-bit. */

@@ -1,6 +1,6 @@
 // What the codecs of blocks share: how many values a block has, how the largest of them is found, and which blocks
 // are said in full.
-// Not here: what becomes of the values (block-integers.ts, top-k.ts). shaders/parts/block.wgsl is the same on a GPU.
+// Not here: what becomes of the values (block-integers.ts, top-k.ts, signs.ts). shaders/parts/block.wgsl is the same on a GPU.
 
 /** Values that share a scale. */
 export const BLOCK = 4096;

@@ -1,8 +1,10 @@
-// How f32 values travel: as they are, as binary16, as integers of 8 or 4 bits that share a scale, or only the largest.
-// Not here: how the last three are laid out (block-integers.ts, top-k.ts), what becomes of what an encoding leaves out
+// How f32 values travel: as they are, as binary16, as integers of 8 or 4 bits that share a scale, only the largest, or
+// only their signs.
+// Not here: how the last four are laid out (block-integers.ts, top-k.ts, signs.ts), what becomes of what an encoding leaves out
 // (error-feedback.ts), the frames that carry them (core/protocol/frame.ts).
 import { fromHalves, toHalves } from "../formats/half.ts";
 import { decodeIntegers, encodeIntegers, integerBytes } from "./block-integers.ts";
+import { decodeSigns, encodeSigns, signBytes } from "./signs.ts";
 import { decodeTopK, encodeTopK, topKBytes } from "./top-k.ts";
 
 /** Near enough to the values to do without error feedback. */
@@ -13,12 +15,20 @@ export type PlainCodec = (typeof PLAIN_CODECS)[number];
 export const SITE_CODECS = ["f32", "f16"] as const;
 export type SiteCodec = (typeof SITE_CODECS)[number];
 
-export const CODECS = [...PLAIN_CODECS, "int4", "topk"] as const;
+export const CODECS = [...PLAIN_CODECS, "int4", "topk", "sign"] as const;
 export type Codec = (typeof CODECS)[number];
 
 /** Whether so much is left out that it has to be said later: error-feedback.ts. */
 export function needsFeedback(codec: Codec): boolean {
-  return codec === "int4" || codec === "topk";
+  return codec === "int4" || saysLittle(codec);
+}
+
+/**
+ * Whether so little of a site's term is said that a sum of several would lose by being said in the same way: then every
+ * site tells all others its term.
+ */
+export function saysLittle(codec: Codec): boolean {
+  return codec === "topk" || codec === "sign";
 }
 
 /** Bytes that `count` values take. */
@@ -34,6 +44,8 @@ export function encodedBytes(codec: Codec, count: number): number {
       return integerBytes(4, count);
     case "topk":
       return topKBytes(count);
+    case "sign":
+      return signBytes(count);
   }
 }
 
@@ -53,6 +65,8 @@ export function encode(codec: Codec, values: Float32Array): ArrayBufferView {
       return encodeIntegers(4, values);
     case "topk":
       return encodeTopK(values);
+    case "sign":
+      return encodeSigns(values);
   }
 }
 
@@ -80,5 +94,7 @@ export function decode(
       return decodeIntegers(4, own, count);
     case "topk":
       return decodeTopK(own, count);
+    case "sign":
+      return decodeSigns(own, count);
   }
 }

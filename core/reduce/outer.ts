@@ -6,7 +6,7 @@
 // Not here: when a fragment is exchanged (core/plan/rounds.ts), the links, what a GPU holds (web/worker/outer-loop.ts).
 import type { RoundsConfig } from "../model/config.ts";
 import { partOf, type Segment } from "../model/parameters.ts";
-import type { Codec } from "./codec.ts";
+import { saysLittle, type Codec } from "./codec.ts";
 import type { Feedback, UnsaidGradients } from "./error-feedback.ts";
 import { commonSegments, type WideSites } from "./holdings.ts";
 import { gatherAcrossSites, sumAcrossSites } from "./sum-across-sites.ts";
@@ -19,7 +19,14 @@ const CODEC_OF_BITS: Readonly<Record<RoundsConfig["bits"], Codec>> = {
   8: "int8",
   4: "int4",
   2: "topk",
+  1: "sign",
 };
+
+/**
+ * Whether so little of a pseudo-gradient is said that a site keeps the rest in its own values. Were they set to the anchor,
+ * it would make the same progress again, and say it twice.
+ */
+export const keepsUnsaid = ({ bits }: Pick<RoundsConfig, "bits">): boolean => bits <= 2;
 
 /** Of the last exchange, whose result is the model: at least this. */
 const LAST_BITS = 8;
@@ -52,7 +59,7 @@ export interface Outcome {
   readonly segment: Segment;
   /** The mean pseudo-gradient. */
   readonly mean: Float32Array;
-  /** Where only the largest are sent: what the site came with, and what it has not said of that. */
+  /** Where sites keep what they have not said: what this one came with, and what of that it has not said. */
   readonly rest: Float32Array | null;
   readonly last: boolean;
 }
@@ -65,8 +72,8 @@ export class OuterState {
   readonly momentum: Float32Array<ArrayBuffer>;
   /**
    * What encoding has left unsaid, to be said the next time: `terms` of this site's pseudo-gradients, `sums` of the means
-   * that this worker takes; null on replicas that do not encode. Where only the largest are sent every replica has it, and
-   * `terms` is by how much the site's own values change when the exchange takes effect.
+   * that this worker takes; null on replicas that do not encode. Where sites keep what they have not said every replica has it,
+   * and `terms` is by how much the site's own values change when the exchange takes effect.
    */
   readonly unsaid: UnsaidGradients | null;
 
@@ -100,11 +107,11 @@ export class OuterState {
     const { strategy } = options;
     const gradient = this.part("anchor", segment).slice();
     for (let i = 0; i < gradient.length; i++) gradient[i] = gradient[i]! - local[i]!;
-    const sparse = strategy.bits === 2;
+    const keeps = keepsUnsaid(strategy);
     const { terms, sums } = this.unsaid!.of(segment);
     const unsaid = {
-      // Where only the largest are sent, what was left unsaid is in the site's own values: it is not to be said twice.
-      terms: sparse ? new Float32Array(gradient.length) : terms.slice(),
+      // What a site keeps is in its own values already: it is not to be said twice.
+      terms: keeps ? new Float32Array(gradient.length) : terms.slice(),
       sums: sums.slice(),
     };
     const codec = codecOfExchange(strategy, last);
@@ -112,7 +119,7 @@ export class OuterState {
     if (!mean.every(Number.isFinite)) {
       throw new RangeError("the mean pseudo-gradient is not finite: lower optimizer.lr or strategy.outerLr");
     }
-    const rest = sparse && !last ? unsaid.terms.map((value, i) => local[i]! + value) : null;
+    const rest = keeps && !last ? unsaid.terms.map((value, i) => local[i]! + value) : null;
     return { outcome: { segment, mean, rest, last }, unsaid };
   }
 
@@ -137,7 +144,7 @@ export class OuterState {
 
   /**
    * An exchange takes effect on the site's own values, in place. They keep the share `keep`, the rest is the anchor's;
-   * where only the largest are sent, they keep what has not been said, and all that came after the exchange began.
+   * with "unsaid" they keep what has not been said, and all that came after the exchange began.
    */
   merge(segment: Segment, local: Float32Array, keep: number | "unsaid"): void {
     if (keep === "unsaid") {
@@ -161,7 +168,7 @@ export class OuterState {
       commonSegments(sites.holdings, segment).map(async (piece) => {
         const of = (array: Float32Array) => partOf(array, segment, piece);
         const feedback = { terms: of(unsaid.terms), sums: of(unsaid.sums) };
-        const combine = codec === "topk" ? gatherAcrossSites : sumAcrossSites;
+        const combine = saysLittle(codec) ? gatherAcrossSites : sumAcrossSites;
         await combine(sites, worker, piece, of(gradient), { codec, weight, feedback }, transport);
       }),
     );

@@ -28,6 +28,8 @@ test.each<[Codec, number, number]>([
   ["topk", 4096, 116],
   ["topk", 1, 12],
   ["topk", 4096 + 65, 116 + 12],
+  ["sign", 4096, 516],
+  ["sign", 4096 + 33, 516 + 12],
 ])("%s: %i values take %i bytes", (codec, count, bytes) => {
   expect(encodedBytes(codec, count)).toBe(bytes);
 });
@@ -48,6 +50,9 @@ test("the bytes of a few values", () => {
     0x80, 0x3f, 0x00, 0x40, 0x05, 0x00, 0x04, 0x00, 0b1001, 0, 0, 0,
   ]);
   expect([...arrived("topk", sparse)].filter((value) => value !== 0)).toEqual([-1.25, 1.75]);
+  // The mean of 1, 2, 0 and 3 is 1.5, 0x3fc00000; the second and the last are below zero.
+  expect([...bytesOf("sign", Float32Array.of(1, -2, 0, -3))]).toEqual([0, 0, 0xc0, 0x3f, 0b1010, 0, 0, 0]);
+  expect([...arrived("sign", Float32Array.of(1, -2, 0, -3))]).toEqual([1.5, -1.5, 1.5, -1.5]);
 });
 
 describe.each([
@@ -106,6 +111,29 @@ test("topk keeps the largest, the first of equals, at the nearer of two levels b
           const level = size(i) > (lo + hi) / 2 ? (lo + 3 * hi) / 4 : (3 * lo + hi) / 4;
           expected[i] = level * Math.sign(block[i]!);
         }
+        expect(got).toEqual(expected);
+      });
+    }),
+  );
+});
+
+test("sign makes of every value its sign and its block's mean magnitude", () => {
+  fc.assert(
+    fc.property(drawn, ([sample, length, seed]) => {
+      const values = sampleValues(sample, length, seed);
+      const decoded = arrived("sign", values);
+      blocksOf(values).forEach((block, b) => {
+        const got = decoded.subarray(4096 * b, 4096 * b + block.length);
+        const largest = largestOf(block);
+        if (!(largest < 2 ** 120)) return expect(got.every(Number.isNaN)).toBe(true);
+        if (largest < 2 ** -90) return expect(got.every((value) => Object.is(value, 0))).toBe(true);
+        const mean = block.reduce((sum, value) => sum + Math.abs(value), 0) / block.length;
+        // Each magnitude is cut to 18 bits of the largest, and so is their mean.
+        expect(Math.abs(got[0]!)).toBeLessThanOrEqual(mean);
+        expect(Math.abs(got[0]!)).toBeGreaterThan(mean - 2 * largest * 2 ** -17);
+        const expected = block.map(
+          (value) => (value < 0 || Object.is(value, -0) ? -1 : 1) * Math.abs(got[0]!),
+        );
         expect(got).toEqual(expected);
       });
     }),

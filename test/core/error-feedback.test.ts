@@ -71,3 +71,10 @@ test("the residual of topk stops growing", () => {
   expect(Math.max(...residuals.slice(400))).toBeLessThan(1.3 * Math.max(...residuals.slice(200, 400)));
   expect(Math.max(...residuals)).toBeLessThan(100);
 });
+
+test("the residual of signs stops growing", () => {
+  const { residuals } = talk("sign", 4096, 600, normal, 6);
+  // A third of the energy is left each time, and more of what is already large.
+  expect(Math.max(...residuals.slice(400))).toBeLessThan(1.3 * Math.max(...residuals.slice(200, 400)));
+  expect(Math.max(...residuals)).toBeLessThan(20);
+});

@@ -130,8 +130,8 @@ describe("sumOverReplicas", () => {
     );
   });
 
-  test("what int4 and top-k leave out is said later: nothing is lost", async () => {
-    const codecs = fc.constantFrom("int4" as const, "topk" as const);
+  test("what int4, top-k and signs leave out is said later: nothing is lost", async () => {
+    const codecs = fc.constantFrom("int4" as const, "topk" as const, "sign" as const);
     await fc.assert(
       fc.asyncProperty(clusters, codecs, async (cluster, wide) => {
         const { config, plan } = clusterPlan(cluster);

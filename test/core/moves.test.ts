@@ -29,6 +29,7 @@ const changes = fc.record({
     { kind: "sync", gradients: "int4" } as const,
     roundsStrategy({ fragments: 1 }),
     roundsStrategy({ fragments: 1, bits: 2, merge: 0 }),
+    roundsStrategy({ fragments: 1, bits: 1, merge: 0 }),
   ),
   before: cluster,
   after: cluster,

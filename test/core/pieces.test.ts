@@ -74,7 +74,7 @@ describe("a range of more than a piece", () => {
     for (const others of values.slice(1)) expect(bytesOf(others).equals(bytesOf(values[0]!))).toBe(true);
   });
 
-  test.each<Codec>(["f32", "int4", "topk"])("is gathered in pieces: %s", async (codec) => {
+  test.each<Codec>(["f32", "int4", "topk", "sign"])("is gathered in pieces: %s", async (codec) => {
     const sites = sitesOf(names, [0.5, 0.5]);
     const network = memoryNetwork(pair(names));
     const values = names.map((_, seed) => sampleValues("normal", size, seed));

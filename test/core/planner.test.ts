@@ -82,6 +82,7 @@ const anyConfig = fc
       { kind: "sync" as const, gradients: "int8" as const },
       roundsStrategy({ fragments: 1, overlap: 2 }),
       roundsStrategy({ fragments: 1, bits: 2, merge: 0 }),
+      roundsStrategy({ fragments: 1, bits: 1, merge: 0 }),
     ),
   })
   .map(({ layers, tied, stages, ...rest }) =>

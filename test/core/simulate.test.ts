@@ -27,6 +27,7 @@ const anyStrategy: fc.Arbitrary<RunConfig["strategy"]> = fc.constantFrom(
   roundsStrategy({ inner: 6, fragments: 2, overlap: 2 }),
   roundsStrategy({ inner: 5, fragments: 1, overlap: 0 }),
   roundsStrategy({ inner: 6, fragments: 3, overlap: 1, bits: 2, merge: 0 }),
+  roundsStrategy({ inner: 6, fragments: 1, overlap: 2, bits: 1, merge: 0 }),
 );
 
 interface Kind {

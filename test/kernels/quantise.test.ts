@@ -15,7 +15,7 @@ function expectSameBits(actual: Uint32Array, expected: Uint32Array, what: string
   expect(differs, `${what}, ${differs}: ${hex(actual[differs])}, not ${hex(expected[differs])}`).toBe(-1);
 }
 
-describe.each(["int8", "int4", "topk"] as const)("%s", (codec) => {
+describe.each(["int8", "int4", "topk", "sign"] as const)("%s", (codec) => {
   test.each(SAMPLE_LENGTHS)("%i values of every kind", async (count) => {
     const words = encodedBytes(codec, count) / 4;
     for (const sample of samples) {

@@ -83,6 +83,12 @@ test.each([
     merge: 0,
     arrays: ["parameters", "m", "v", "anchor", "momentum", "terms"],
   },
+  {
+    name: "signs alone",
+    bits: 1,
+    merge: 0,
+    arrays: ["parameters", "m", "v", "anchor", "momentum", "terms"],
+  },
 ] as const)("a replica that does not lead its site holds what the lead does: $name", async (exchanged) => {
   const { bits, merge, arrays } = exchanged;
   const strategy = roundsStrategy({ inner: 4, fragments: 2, overlap: 1, bits, merge });

@@ -104,6 +104,7 @@ const strategies = fc.constantFrom(
   roundsStrategy({ inner: 6, fragments: 2, overlap: 2 }),
   roundsStrategy({ inner: 8, fragments: 1, overlap: 3, bits: 4 }),
   roundsStrategy({ inner: 6, fragments: 2, overlap: 2, bits: 2, merge: 0 }),
+  roundsStrategy({ inner: 6, fragments: 2, overlap: 1, bits: 1, merge: 0 }),
 );
 /** Site a stays as it is. */
 const passing = fc.constantFrom("b-1", "b-2", "b-3", "b-4", "c-1", "c-2");

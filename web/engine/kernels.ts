@@ -24,6 +24,7 @@ import rowWorkgroup from "../../shaders/parts/row-workgroup.wgsl?raw";
 import row from "../../shaders/parts/row.wgsl?raw";
 import rope from "../../shaders/rope.wgsl?raw";
 import toHalves from "../../shaders/to-halves.wgsl?raw";
+import signs from "../../shaders/signs.wgsl?raw";
 import topK from "../../shaders/top-k.wgsl?raw";
 import { hashText } from "../../core/random.ts";
 import { inHalves, preprocess } from "./preprocess.ts";
@@ -42,6 +43,7 @@ const SOURCES = {
   norm,
   rope,
   "to-halves": toHalves,
+  signs,
   "top-k": topK,
 };
 export type ShaderFile = keyof typeof SOURCES;

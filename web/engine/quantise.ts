@@ -8,6 +8,13 @@ import type { Binding, Operation } from "./program.ts";
 /** Codecs of blocks: those with kernels. */
 export type BlockCodec = Exclude<Codec, "f32" | "f16">;
 
+const KERNELS = {
+  int8: { file: "block-integers", overrides: { BITS: 8 } },
+  int4: { file: "block-integers", overrides: { BITS: 4 } },
+  topk: { file: "top-k", overrides: {} },
+  sign: { file: "signs", overrides: {} },
+} as const;
+
 const LANES = 256;
 
 const blocksOf = (count: number) => folded(Math.ceil(count / BLOCK));
@@ -34,13 +41,9 @@ function operation(
   encoded: Binding,
   workgroups: Operation["workgroups"],
 ): Operation {
-  const kernel =
-    codec === "topk"
-      ? ({ file: "top-k", overrides: {} } as const)
-      : ({ file: "block-integers", overrides: { BITS: codec === "int8" ? 8 : 4 } } as const);
   return {
     name: `${entry} ${codec}`,
-    kernel: { ...kernel, entry, parts: ["block"] },
+    kernel: { ...KERNELS[codec], entry, parts: ["block"] },
     bindings: { 0: values, 1: encoded },
     uniform: { binding: 2, values: [count] },
     workgroups,

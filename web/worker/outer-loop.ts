@@ -23,7 +23,7 @@ import {
   type Holding,
   type WideSites,
 } from "../../core/reduce/holdings.ts";
-import type { Outcome, OuterState } from "../../core/reduce/outer.ts";
+import { keepsUnsaid, type Outcome, type OuterState } from "../../core/reduce/outer.ts";
 import { SiteSum } from "../../core/reduce/sum-in-site.ts";
 import type { Stage } from "../engine/stage.ts";
 import type { Channel } from "./channel.ts";
@@ -149,8 +149,8 @@ export class OuterLoop {
         await meter.wait(this.#spread(step, array, segment, outer.part(array, segment)));
       }
       stage.write("parameters", outer.part("anchor", segment), segment.start);
-      // Where only the largest are sent, what is left unsaid would be added yet.
-      if (strategy.bits === 2) outer.unsaid!.of(segment).terms.fill(0);
+      // What is left unsaid would be added yet.
+      if (keepsUnsaid(strategy)) outer.unsaid!.of(segment).terms.fill(0);
     }
   }
 
@@ -166,8 +166,8 @@ export class OuterLoop {
   }
 
   get #keep(): number | "unsaid" {
-    const { bits, merge } = this.#parts.strategy;
-    return bits === 2 ? "unsaid" : merge;
+    const { strategy } = this.#parts;
+    return keepsUnsaid(strategy) ? "unsaid" : strategy.merge;
   }
 
   /** Of each segment of the fragments: what is to be done at the conclusion, once its mean has come and been passed on. */
@@ -196,7 +196,7 @@ export class OuterLoop {
     const { outer, strategy } = this.#parts;
     return async (segment) => {
       const empty = () => new Float32Array(segment.end - segment.start);
-      const [mean, rest] = [empty(), strategy.bits === 2 && !last ? empty() : null];
+      const [mean, rest] = [empty(), keepsUnsaid(strategy) && !last ? empty() : null];
       const outcome: Outcome = { segment, mean, rest, last };
       await this.#spreadOutcome(step, outcome);
       return () => outer.step(outcome, strategy);

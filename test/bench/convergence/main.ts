@@ -37,11 +37,10 @@ function isOf(result: Result, { name, sites, seed, config }: Experiment): boolea
 
 async function run({ name, sites, seed, config }: Experiment): Promise<Result> {
   const tokens = Uint8Array.from(byteTokenizer.encode(await readText(config.data.text)));
-  const validFrom = Math.floor(tokens.length * (1 - config.data.valid));
   console.log(`${name}, ${sites} sites, seed ${seed}`);
   const served = await serveTask({
     sources: "test/bench/convergence",
-    job: { config, sites, validFrom },
+    job: { config, sites },
     bytes: tokens,
     report: Trained,
     say: console.log,

@@ -253,15 +253,21 @@ export class RunCoordinator implements Coordinator {
     throw new UserError(`run ${id} is not active: ${active}`);
   }
 
-  /** Where `init` says to start: a checkpoint here, or a Hugging Face directory on this machine. */
+  /**
+   * Where `init` says to start: a checkpoint here, or a Hugging Face directory on this machine, which is taken in once and
+   * may be gone when the run goes on.
+   */
   async #initial(config: RunConfig, init: string, id: string): Promise<Checkpoint> {
     const { checkpoints } = this.#parts;
     const isDirectory = (await stat(init).catch(() => null))?.isDirectory() ?? false;
-    const found = isDirectory
-      ? await checkpoints.importDirectory(init, `${id}-init`)
-      : await checkpoints.find(init).catch(() => {
-          throw new UserError(`init: no checkpoint, run or directory '${init}'`);
-        });
+    const imported = `${id}-init`;
+    const found =
+      (await checkpoints.find(imported).catch(() => null)) ??
+      (isDirectory
+        ? await checkpoints.importDirectory(init, imported)
+        : await checkpoints.find(init).catch(() => {
+            throw new UserError(`init: no checkpoint, run or directory '${init}'`);
+          }));
     for (const key of Object.keys(config.model) as (keyof RunConfig["model"])[]) {
       // A shorter context than the model was trained with is a choice, not a mistake.
       const fits =

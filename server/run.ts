@@ -12,7 +12,7 @@ import { outlivesLosses, type Moves } from "../core/plan/moves.ts";
 import { leadReplicas, linksOf, positionOf, type Plan, type PlannedLink } from "../core/plan/plan.ts";
 import { evenProgress } from "../core/plan/progress.ts";
 import { stepActivationBytes } from "../core/plan/traffic.ts";
-import { MAX_TEXT, MessageTooLong, type ClientMessage } from "../core/protocol/control.ts";
+import { errorText, MessageTooLong, type ClientMessage } from "../core/protocol/control.ts";
 import type { RunEvent, RunStatus } from "../core/protocol/events.ts";
 import { firstOrder, type Beginning } from "./assignments.ts";
 import { BetweenSteps } from "./between-steps.ts";
@@ -336,8 +336,7 @@ export class Run {
    * @throws the error, when no plan gives less to those whose GPUs are too small
    */
   async #recover(error: WorkerLost | DoesNotFit): Promise<void> {
-    // Workers are told it, too, and a message to them has a limit.
-    const reason = error.message.slice(0, MAX_TEXT);
+    const reason = errorText(error);
     const inStep = this.#strategy ? 1 : 0;
     const isKept = await this.#salvage();
     if (error instanceof DoesNotFit && !(await this.#fitsOtherwise(reason))) throw error;

@@ -16,8 +16,12 @@ export const MOST_PEERS = 256;
 
 const index = z.number().int().min(0);
 /** Characters of what people are to read. */
-export const MAX_TEXT = 2000;
+const MAX_TEXT = 2000;
 const text = z.string().max(MAX_TEXT);
+
+/** What messages say of an error: its message, as much of it as there is room for. */
+export const errorText = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).slice(0, MAX_TEXT);
 const generation = index;
 const step = index;
 const seconds = z.number().min(0);

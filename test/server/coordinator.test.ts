@@ -1,9 +1,13 @@
 // What the coordinator keeps of workers.
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { toLlamaConfig } from "../../core/formats/huggingface.ts";
+import { encodeSafetensors } from "../../core/formats/safetensors.ts";
+import { initialTensor, parameterSpace } from "../../core/model/parameters.ts";
 import { Blobs } from "../../server/blobs.ts";
+import { Checkpoints } from "../../server/checkpoints.ts";
 import { RunCoordinator, type CoordinatorParts } from "../../server/coordinator.ts";
 import { tinyConfig } from "../fixtures/configs.ts";
 import { fakeWorker } from "./fake-workers.ts";
@@ -82,4 +86,42 @@ test("what workers say of their links in the run's generation is kept by pair, f
   coordinator.join(fakeWorker("b-1", () => {}).port);
   expect(links("a-1")).toEqual([to("c-1", 5e6)]);
   expect(links("b-1")).toEqual([]);
+});
+
+test("a run goes on from the model that it began with, though the directory is gone", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "tributary-coordinator-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const { model, seed } = tinyConfig();
+  const init = join(folder, "model");
+  mkdirSync(init);
+  writeFileSync(join(init, "config.json"), JSON.stringify(toLlamaConfig(model)));
+  const tensors = parameterSpace(model).tensors.map((tensor) => {
+    const { name, shape } = tensor;
+    return [name, { shape, values: initialTensor(model, tensor, seed) }] as const;
+  });
+  writeFileSync(join(init, "model.safetensors"), encodeSafetensors(new Map(tensors)));
+
+  const blobs = new Blobs(folder);
+  const events: unknown[] = [];
+  const config = tinyConfig({ init });
+  let id = "";
+  const store = {
+    createRun: async (run: { id: string }) => {
+      ({ id } = run);
+      return 1;
+    },
+    addEvent: async (_run: string, event: unknown) => void events.push(event),
+    updateRun: async () => {},
+    events: async () => [...events],
+    unfinished: async () => ({ id, number: 1, status: "running", config, step: 0, checkpoint: null }),
+  };
+  const parts = { store, blobs, checkpoints: new Checkpoints(folder, blobs) } as unknown as CoordinatorParts;
+  const first = new RunCoordinator(parts);
+  await first.start(config);
+  first.close();
+  rmSync(init, { recursive: true });
+  const second = new RunCoordinator(parts);
+  await second.goOn();
+  expect(second.snapshot().run).toMatchObject({ id, status: "waiting" });
+  second.close();
 });

@@ -1,7 +1,7 @@
 // This worker's part in a checkpoint on its way: drafted between two steps, uploaded beside those that follow. One at a
 // time, so that memory holds no second. It outlives its generation, since what was drafted does not change any more.
 // Not here: what a shard holds (stage-state.ts), when the checkpoint counts (server/saves.ts).
-import { MAX_TEXT } from "../../core/protocol/control.ts";
+import { errorText } from "../../core/protocol/control.ts";
 import type { BlobClient } from "./blobs.ts";
 import type { ShardDraft } from "./stage-state.ts";
 import type { Order } from "./worker-messages.ts";
@@ -76,6 +76,5 @@ export class Saver {
 
 /** The answer to an order to save that cannot be carried out. */
 export function unsaved({ generation, step }: Save, error: unknown): TrainerReport {
-  const reason = (error instanceof Error ? error.message : String(error)).slice(0, MAX_TEXT);
-  return { type: "unsaved", generation, step, reason };
+  return { type: "unsaved", generation, step, reason: errorText(error) };
 }

@@ -4,7 +4,7 @@
 import { formatFlops } from "../../core/format.ts";
 import { positionOf, linksOf, type PlannedLink } from "../../core/plan/plan.ts";
 import {
-  MAX_TEXT,
+  errorText,
   parseControl,
   PROTOCOL_VERSION,
   WorkerMessage,
@@ -271,7 +271,7 @@ async function openLinks({ generation }: { generation: number }): Promise<boolea
     await switchboard!.connect(links);
     return true;
   } catch (error) {
-    sayFailed(generation, error instanceof Error ? error.message : String(error));
+    sayFailed(generation, error);
     return false;
   }
 }
@@ -380,8 +380,8 @@ function showRelayed(peer: string, relayed: boolean): void {
   say({ type: "relayed", peer, relayed });
 }
 
-function sayFailed(generation: number, message: string): void {
-  say({ type: "failed", generation, message: message.slice(0, MAX_TEXT), fatal: false });
+function sayFailed(generation: number, error: unknown): void {
+  say({ type: "failed", generation, message: errorText(error), fatal: false });
 }
 
 function endGeneration(reason: string): void {

@@ -4,7 +4,7 @@
 import type { Tokens } from "../../core/data/batch.ts";
 import { stageBytes, stageSpecOf, type StageSpec } from "../../core/plan/memory.ts";
 import { positionOf } from "../../core/plan/plan.ts";
-import { MAX_TEXT, type Doing, type TokenSource } from "../../core/protocol/control.ts";
+import { errorText, type Doing, type TokenSource } from "../../core/protocol/control.ts";
 import { decodeFrame, frameKind } from "../../core/protocol/frame.ts";
 import { DoesNotFit, openGpu, type Gpu } from "../engine/device.ts";
 import { stageOn } from "../engine/memory.ts";
@@ -97,8 +97,7 @@ const orders = new Orders<Assignment, Work, Hold, Generation>({
     }
   },
   failed(error, generation) {
-    const message = (error instanceof Error ? error.message : String(error)).slice(0, MAX_TEXT);
-    report({ type: "failed", generation, message, fatal: error instanceof DoesNotFit });
+    report({ type: "failed", generation, message: errorText(error), fatal: error instanceof DoesNotFit });
   },
 });
 

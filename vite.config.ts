@@ -31,7 +31,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "unit",
-          include: ["test/core/**/*.test.ts", "test/server/**/*.test.ts"],
+          include: ["test/{core,server,web}/**/*.test.ts"],
           // By default one core of several is left alone: of two, half of the machine.
           maxWorkers: "100%",
           testTimeout: 30_000,

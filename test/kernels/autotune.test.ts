@@ -1,5 +1,5 @@
 // Contests on a real device: candidates that are right pass and are timed, others are found out. Who wins is not
-// asserted: that is a matter of time, and of test/core/tuning-search.test.ts.
+// asserted: that is a matter of time, and of test/web/tuning-search.test.ts.
 import { describe, expect, onTestFinished, test } from "vitest";
 import { openAttentionContest } from "../../web/engine/autotune/attention-contest.ts";
 import { attempt } from "../../web/engine/autotune/attempt.ts";

@@ -2,7 +2,7 @@
 // needs, and carries frames between those links and the training worker.
 // Not here: what is shown (main.tsx and components), what is computed (trainer.ts).
 import { formatFlops } from "../../core/format.ts";
-import { positionOf, linksOf, type PlannedLink } from "../../core/plan/plan.ts";
+import { positionOf } from "../../core/plan/plan.ts";
 import {
   errorText,
   parseControl,
@@ -16,6 +16,7 @@ import { describeStage } from "../../core/plan/describe.ts";
 import { readAddress } from "./address.ts";
 import { note, state, update } from "./state.ts";
 import { LinkReport } from "./link-report.ts";
+import { PeerLinks } from "./peer-links.ts";
 import { ServerConnection } from "./server-connection.ts";
 import { SpeedMeter } from "./speed-meter.ts";
 import { TrainingThread } from "./training-thread.ts";
@@ -31,18 +32,14 @@ interface Credentials {
 
 let credentials: Credentials | null = null;
 let switchboard: Switchboard | null = null;
+/** Over the switchboard, and as long as it. */
+let links: PeerLinks | null = null;
 let linkReport = new LinkReport();
 let assignment: Assignment | null = null;
 /** Whether the training worker keeps a state of a generation that ended: it may be needed yet. */
 let holding = false;
-/** Of the newest generation: its plan's, and those on which states move to this worker or from it. */
-let links: readonly PlannedLink[] = [];
 /** The run that bytes are counted for, and links are told of. */
 let counted: string | null = null;
-/** Whether the current generation has begun its first step. */
-let stepping = false;
-/** Sends of the current generation still on their way to a channel. */
-let sending = new Set<Promise<void>>();
 /** What the person at this page wants; it outlives a lost connection. */
 let paused = false;
 let leaving = false;
@@ -171,7 +168,13 @@ function fromServer(data: string): void {
       onFrame: (from, frame) => trainer.say({ type: "frame", from, frame }, [frame]),
       relayKey: message.relayKey,
       onRelayed: showRelayed,
-      onBroken: (peer, _kind, reason) => linkBroke(peer, reason),
+      onBroken: (peer, _kind, reason) => links?.broke(peer, reason),
+    });
+    links = new PeerLinks({
+      self: message.worker,
+      switchboard,
+      onLost: sayFailed,
+      onBroken: (peer, reason) => trainer.say({ type: "broken", peer, reason }),
     });
     trainer.say({ type: "joined", worker: message.worker, token: credentials!.token });
     update({ phase: paused ? "paused" : "idle", worker: message.worker, problem: null });
@@ -198,9 +201,12 @@ function fromServer(data: string): void {
   } else if (message.type === "lend") {
     void lend(message);
   } else {
-    if (message.type === "hold") [assignment, holding] = [null, true];
+    if (message.type === "hold") {
+      [assignment, holding] = [null, true];
+      links?.keep();
+    }
     if (message.type === "release") note(`released: ${message.reason}`);
-    if (["step", "exchange", "merge"].includes(message.type)) stepping = true;
+    if (["step", "exchange", "merge"].includes(message.type)) links?.step();
     if (message.type === "commit") showCommit(message.step);
     trainer.say({ type: "order", order: message });
   }
@@ -227,7 +233,7 @@ function startAnew(reason: string): void {
 function drop(reason: string, code = 1000): void {
   endGeneration(reason);
   switchboard?.close(reason);
-  switchboard = null;
+  switchboard = links = null;
   releaseTabLock?.();
   server.close(code, reason);
 }
@@ -246,9 +252,6 @@ async function takeAssignment(order: Assignment): Promise<void> {
   counted = order.run;
   assignment = order;
   holding = false;
-  links = [...linksOf(order.plan), ...order.links];
-  stepping = false;
-  sending = new Set();
   speed.reset();
   const self = state.value.worker!;
   const { replica, stage } = positionOf(order.plan, self)!;
@@ -256,24 +259,16 @@ async function takeAssignment(order: Assignment): Promise<void> {
   const holds = describeStage(stageRange(order.config.model, first, last));
   update({ phase: "loading", run: order.run, holds, steps: order.config.steps });
   note(`run ${order.run}, generation ${order.generation}: ${holds}`);
-  if ((await openLinks(order)) && assignment === order) trainer.say({ type: "order", order });
+  const { generation, plan } = order;
+  if ((await links!.begin(generation, plan, order.links)) && assignment === order) {
+    trainer.say({ type: "order", order });
+  }
 }
 
 /** Others take the state that this worker keeps, over these links. */
 async function lend(order: Extract<WorkerMessage, { type: "lend" }>): Promise<void> {
-  ({ links } = order);
-  if (await openLinks(order)) say({ type: "prepared", generation: order.generation, stageBytes: 0 });
-}
-
-/** Opens the links of a generation; says "failed" when it cannot. Whether they are open. */
-async function openLinks({ generation }: { generation: number }): Promise<boolean> {
-  try {
-    await switchboard!.connect(links);
-    return true;
-  } catch (error) {
-    sayFailed(generation, error);
-    return false;
-  }
+  const { generation } = order;
+  if (await links!.lend(generation, order.links)) say({ type: "prepared", generation, stageBytes: 0 });
 }
 
 function fromTrainer(message: FromTrainer): void {
@@ -305,15 +300,11 @@ function fromTrainer(message: FromTrainer): void {
   } else if (message.type === "alive") {
     // What others wait for may still have to go out.
     const { doing } = message;
-    say({ type: "alive", doing: doing === "waiting" && sending.size > 0 ? "working" : doing });
-  } else if (!switchboard) {
+    say({ type: "alive", doing: doing === "waiting" && links?.isSending ? "working" : doing });
+  } else if (!links) {
     // Nobody is left to send it to, or to tell it.
   } else if (message.type === "frame") {
-    const sent = switchboard
-      .send(message.to, message.frame)
-      .catch((error: unknown) => linkBroke(message.to, String(error)))
-      .finally(() => sending.delete(sent));
-    sending.add(sent);
+    links.send(message.to, message.frame);
   } else {
     void report(message.report);
   }
@@ -323,7 +314,7 @@ function fromTrainer(message: FromTrainer): void {
 async function report(message: TrainerReport): Promise<void> {
   if (message.type === "prepared") update({ phase: "training", stageBytes: message.stageBytes });
   if (message.type === "released") {
-    await Promise.all(sending);
+    await links?.sent();
     if (!assignment || assignment.generation === message.generation) endGeneration("released");
   }
   if (!switchboard) return;
@@ -341,33 +332,6 @@ function showCommit(step: number): void {
   wasDismissed = false;
   const { batch, model } = assignment!.config;
   update({ step, tokensPerSecond: speed.add(batch * model.context) });
-}
-
-/**
- * Before the first step of a generation, a link that breaks is one that the other side gave up with the generation
- * before: if the plan needs it, it is opened anew. After that it is a loss.
- */
-function linkBroke(peer: string, reason: string): void {
-  note(`the link to ${peer} broke: ${reason}`);
-  if (!assignment) {
-    // What a state that is to be kept waits for may have been to come over it.
-    if (holding) trainer.say({ type: "broken", peer, reason });
-    return;
-  }
-  const isPlanned = linksOf(assignment.plan).some((link) => connects(link, peer));
-  if (stepping) {
-    if (isPlanned) sayFailed(assignment.generation, `link to ${peer}: ${reason}`);
-    return;
-  }
-  trainer.say({ type: "broken", peer, reason });
-  if (isPlanned) void openLinks(assignment);
-  else links = links.filter((link) => !connects(link, peer));
-}
-
-/** Whether the link is this worker's with `peer`. */
-function connects({ initiator, other }: PlannedLink, peer: string): boolean {
-  const { worker } = state.value;
-  return (initiator === worker && other === peer) || (initiator === peer && other === worker);
 }
 
 /** No direct connection came up, or one did after all. */
@@ -388,6 +352,7 @@ function endGeneration(reason: string): void {
   if (!assignment && !holding) return;
   assignment = null;
   holding = false;
+  links?.end();
   trainer.say({ type: "abandon", reason });
   update({ phase: paused ? "paused" : "idle", run: null, holds: null, stageBytes: 0 });
 }

@@ -26,11 +26,7 @@ fn quantise(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
   let start = block * BLOCK;
   if (start >= count) { return; }
   let end = min(start + BLOCK, count);
-  var own_largest = 0u;
-  for (var i = start + lane; i < end; i += LANES) {
-    own_largest = max(own_largest, values[i] & 0x7fffffffu);
-  }
-  let largest = largest_of_block(own_largest);
+  let largest = largest_between(start, end, lane);
   let sent = largest >= SMALLEST && largest < TOO_LARGE;
   let broken = largest >= TOO_LARGE;
   let exponent = select(SMALLEST, largest, sent) >> 23;

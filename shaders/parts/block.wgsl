@@ -23,3 +23,12 @@ fn largest_of_block(own: u32) -> u32 {
   workgroupBarrier();
   return atomicLoad(&largest);
 }
+
+// The same of the values from `start` to `end`, which are the block's.
+fn largest_between(start: u32, end: u32, lane: u32) -> u32 {
+  var own = 0u;
+  for (var i = start + lane; i < end; i += LANES) {
+    own = max(own, values[i] & 0x7fffffffu);
+  }
+  return largest_of_block(own);
+}

@@ -19,9 +19,9 @@ export interface Served<R> {
 export interface Task<R> {
   /** Folder of its page.html. */
   readonly sources: string;
-  /** What the page gets as its job, and bytes beside it. */
+  /** What the page gets as its job, and files beside it, by their names. */
   readonly job: unknown;
-  readonly bytes?: Uint8Array<ArrayBuffer>;
+  readonly files?: Readonly<Record<string, Uint8Array<ArrayBuffer>>>;
   readonly report: z.ZodType<R>;
   /** Takes each line of progress. */
   readonly say: (line: string) => void;
@@ -52,7 +52,9 @@ export async function serveTask<R>(task: Task<R>): Promise<Served<R>> {
     context.header("Cross-Origin-Embedder-Policy", "require-corp");
   });
   app.get("/job", (context) => context.json(task.job as object));
-  app.get("/bytes", (context) => context.body(task.bytes ?? new Uint8Array()));
+  for (const [name, bytes] of Object.entries(task.files ?? {})) {
+    app.get(`/files/${name}`, (context) => context.body(bytes));
+  }
   app.post("/progress", async (context) => {
     task.say(await context.req.text());
     return context.body(null, 204);

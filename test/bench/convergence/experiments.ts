@@ -1,5 +1,5 @@
 // The experiments of docs/convergence.md: which strategy, on how many sites, from which seed.
-import { RunConfig, type StrategyConfig } from "../../../core/model/config.ts";
+import { RunConfig, type RoundsConfig, type StrategyConfig } from "../../../core/model/config.ts";
 
 /** 133,184 parameters; 1,024 tokens a step, 1,500 steps unless a regime says otherwise. */
 const BASE = {
@@ -36,20 +36,20 @@ export interface Experiment {
 
 const sync = (gradients: "f32" | "int8"): StrategyConfig => ({ kind: "sync", gradients });
 
-/** Dense codecs: three fragments, exchanges overlapped; the outer rate that of short runs did best on two sites. */
-const rounds = (bits: 8 | 4, inner: number, outerLr = 1.4): StrategyConfig => ({
+/** Dense codecs: three fragments, exchanges overlapped. */
+const rounds = (bits: 8 | 4, inner: number): RoundsConfig => ({
   kind: "rounds",
   inner,
   fragments: 3,
   overlap: 2,
   bits,
-  outerLr,
+  outerLr: 1,
   outerMomentum: 0,
   merge: 0,
 });
 
 /** Only the largest, and so more often. */
-const topK = (inner: number): StrategyConfig => ({
+const topK = (inner: number): RoundsConfig => ({
   kind: "rounds",
   inner,
   fragments: 1,
@@ -60,53 +60,76 @@ const topK = (inner: number): StrategyConfig => ({
   merge: 0,
 });
 
-/** What experiments that are held against each other have in common. */
-interface Regime {
-  readonly steps?: number;
-  readonly batch?: number;
-  readonly microbatch?: number;
-  readonly lr?: number;
-  readonly warmup?: number;
-}
+/** Signs alone: a fourth of int4's bits, and so four times as often. */
+const signs = (inner: number): StrategyConfig => ({ ...topK(inner), bits: 1, overlap: 2 });
 
-/** Four times the tokens a step; warmed up as long as makes seeds alike. */
-const LARGE_STEPS: Regime = { batch: 64, microbatch: 32, lr: 0.0056, warmup: 150 };
+/** Sites that hear nothing of each other until the end. */
+const END_ONLY: StrategyConfig = { ...rounds(8, BASE.steps), fragments: 1 };
+
+/** What experiments that are held against each other have in common. */
+type Regime = Pick<RunConfig, "init"> & Pick<RunConfig["optimizer"], "lr" | "warmup">;
+
+const FROM_SEED: Regime = { init: null, lr: 0.004, warmup: 300 };
+
+/** The end of a long run, whose beginning was one site's: start/run.json says how. */
+const FROM_START: Regime = { init: "docs/convergence/start", lr: 0.002, warmup: 50 };
+
+/** At the rate of that run's beginning: sites drift apart the faster. */
+const FROM_START_FAST: Regime = { ...FROM_START, lr: 0.004 };
 
 function experiment(
   name: string,
   sites: number,
   seed: number,
   strategy: StrategyConfig,
-  { lr = BASE.optimizer.lr, warmup = BASE.optimizer.warmup, ...regime }: Regime = {},
+  { init, lr, warmup }: Regime = FROM_SEED,
 ): Experiment {
-  const { batch, microbatch } = { ...BASE, ...regime };
   const optimizer = { ...BASE.optimizer, lr, minLr: lr / 10, warmup };
   // A microbatch a site at least.
-  const size = Math.min(microbatch, batch / sites);
-  const config = { ...BASE, ...regime, optimizer, microbatch: size, seed, strategy };
+  const microbatch = Math.min(BASE.microbatch, BASE.batch / sites);
+  const config = { ...BASE, init, optimizer, microbatch, seed, strategy };
   return { name, sites, seed, config: RunConfig.parse(config) };
+}
+
+/** What one of two sites comes to with its own half of each batch. */
+function alone(regime: Regime): Experiment {
+  const { config } = experiment("", 1, 1, sync("f32"), regime);
+  return {
+    name: "one site alone, half the tokens",
+    sites: 1,
+    seed: 1,
+    config: { ...config, batch: BASE.batch / 2 },
+  };
 }
 
 /** In order of importance: what has not been run is missing in the table. */
 export const EXPERIMENTS: readonly Experiment[] = [
+  experiment("sync f32", 2, 1, sync("f32"), FROM_START),
+  experiment("rounds signs, 15 steps", 2, 1, signs(15), FROM_START),
+  experiment("rounds int4, 54 steps", 2, 1, rounds(4, 54), FROM_START),
+  experiment("sync f32", 4, 1, sync("f32"), FROM_START),
+  experiment("rounds signs, 28 steps", 4, 1, signs(28), FROM_START),
+  experiment("sync f32", 2, 2, sync("f32"), FROM_START),
+  experiment("rounds signs, 15 steps", 2, 2, signs(15), FROM_START),
+  experiment("sync f32", 2, 3, sync("f32"), FROM_START),
+  experiment("rounds signs, 15 steps", 2, 3, signs(15), FROM_START),
+  alone(FROM_START),
+  experiment("one exchange at the end", 2, 1, END_ONLY, FROM_START),
+  experiment("rounds top-k, 4 steps", 2, 1, topK(4), FROM_START),
   experiment("sync f32", 2, 1, sync("f32")),
+  experiment("rounds signs, 15 steps", 2, 1, signs(15)),
   experiment("rounds int4, 54 steps", 2, 1, rounds(4, 54)),
-  experiment("rounds top-k, 4 steps", 2, 1, topK(4)),
-  experiment("rounds int8, 54 steps", 2, 1, rounds(8, 54)),
-  experiment("sync int8", 2, 1, sync("int8")),
-  experiment("rounds int4, 9 steps", 2, 1, rounds(4, 9, 1)),
-  experiment("sync f32", 4, 1, sync("f32")),
-  experiment("rounds int4, 54 steps", 4, 1, rounds(4, 54)),
-  experiment("rounds top-k, 6 steps", 4, 1, topK(6)),
+  experiment("sync f32", 2, 1, sync("f32"), FROM_START_FAST),
+  experiment("rounds signs, 15 steps", 2, 1, signs(15), FROM_START_FAST),
+  experiment("one exchange at the end", 2, 1, END_ONLY, FROM_START_FAST),
+  experiment("rounds int8, 54 steps", 2, 1, rounds(8, 54), FROM_START),
+  experiment("sync int8", 2, 1, sync("int8"), FROM_START),
+  alone(FROM_SEED),
+  experiment("rounds int4, 54 steps", 4, 1, rounds(4, 54), FROM_START),
+  experiment("rounds top-k, 6 steps", 4, 1, topK(6), FROM_START),
+  experiment("rounds int8, 54 steps", 4, 1, rounds(8, 54), FROM_START),
+  experiment("sync int8", 4, 1, sync("int8"), FROM_START),
+  experiment("rounds signs, 4 steps", 2, 1, signs(4)),
   experiment("sync f32", 2, 2, sync("f32")),
-  experiment("sync f32", 2, 3, sync("f32")),
-  experiment("rounds int8, 54 steps", 4, 1, rounds(8, 54)),
-  experiment("sync int8", 4, 1, sync("int8")),
-  experiment("sync f32", 2, 1, sync("f32"), LARGE_STEPS),
-  experiment("rounds int4, 54 steps", 2, 1, rounds(4, 54, 1), LARGE_STEPS),
-  experiment("rounds int4, 54 steps", 2, 2, rounds(4, 54)),
-  experiment("rounds int4, 54 steps", 2, 3, rounds(4, 54)),
-  // Four times as long: what the difference comes to.
-  experiment("sync f32", 2, 1, sync("f32"), { steps: 6000 }),
-  experiment("rounds int4, 54 steps", 2, 1, rounds(4, 54), { steps: 6000 }),
+  experiment("rounds signs, 15 steps", 2, 2, signs(15)),
 ];

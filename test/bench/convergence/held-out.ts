@@ -4,22 +4,12 @@
 const PIECES = 64;
 
 /** Of each of 64 equal pieces of the text the last `share` validates, and the rest trains. */
-export function holdOut(tokens: Uint8Array, share: number): { train: Uint8Array; valid: Uint8Array } {
-  const piece = Math.floor(tokens.length / PIECES);
-  const held = Math.floor(piece * share);
-  const pieces = Array.from({ length: PIECES }, (_, i) => tokens.subarray(i * piece, (i + 1) * piece));
+export function holdOut(text: string, share: number): { train: string; valid: string } {
+  const size = Math.floor(text.length / PIECES);
+  const held = Math.floor(size * share);
+  const pieces = Array.from({ length: PIECES }, (_, i) => text.slice(i * size, (i + 1) * size));
   return {
-    train: join(pieces.map((part) => part.subarray(0, piece - held))),
-    valid: join(pieces.map((part) => part.subarray(piece - held))),
+    train: pieces.map((piece) => piece.slice(0, size - held)).join(""),
+    valid: pieces.map((piece) => piece.slice(size - held)).join(""),
   };
-}
-
-function join(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }

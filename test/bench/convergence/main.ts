@@ -2,7 +2,7 @@
 // or those whose names contain NAME) in Firefox, one after the other, adds each to it as it ends, and draws up
 // docs/convergence.md. Stopped and started again it goes on with the experiment it was in.
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { format } from "prettier";
 import { byteTokenizer } from "../../../core/formats/tokenizer.ts";
 import { EXIT, UserError } from "../../../server/errors.ts";
@@ -10,12 +10,15 @@ import { interrupted } from "../../../server/interrupt.ts";
 import { readText } from "../../../server/corpus.ts";
 import { openFirefox } from "../browsers.ts";
 import { serveTask } from "../serve.ts";
+import { holdOut } from "./held-out.ts";
 import { EXPERIMENTS, type Experiment } from "./experiments.ts";
 import { byRegime, plotName, renderPlot, renderReport } from "./report.ts";
 import { Results, Trained, type Result } from "./results.ts";
 
 const FOLDER = "docs/convergence";
 const FILE = join(FOLDER, "results.json");
+/** The text that trains, for `tributary local docs/convergence/start/run.json`. */
+const TRAINING_TEXT = "dist/convergence/train.txt";
 
 const ending = interrupted().then(() => {
   throw new UserError("interrupted", EXIT.interrupted);
@@ -36,12 +39,19 @@ function isOf(result: Result, { name, sites, seed, config }: Experiment): boolea
 }
 
 async function run({ name, sites, seed, config }: Experiment): Promise<Result> {
-  const tokens = Uint8Array.from(byteTokenizer.encode(await readText(config.data.text)));
-  console.log(`${name}, ${sites} sites, seed ${seed}`);
+  const { init } = config;
+  console.log(`${name}, ${sites} sites, seed ${seed}${init ? `, from ${init}` : ""}`);
+  const { train, valid } = holdOut(await readText(config.data.text), config.data.valid);
+  await mkdir(dirname(TRAINING_TEXT), { recursive: true });
+  await writeFile(TRAINING_TEXT, train);
   const served = await serveTask({
     sources: "test/bench/convergence",
     job: { config, sites },
-    bytes: tokens,
+    files: {
+      train: encoded(train),
+      valid: encoded(valid),
+      ...(init && { start: Uint8Array.from(await readFile(join(init, "model.safetensors"))) }),
+    },
     report: Trained,
     say: console.log,
   });
@@ -53,6 +63,10 @@ async function run({ name, sites, seed, config }: Experiment): Promise<Result> {
     await page.close();
     served.close();
   }
+}
+
+function encoded(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(byteTokenizer.encode(text));
 }
 
 async function stored(): Promise<Result[]> {

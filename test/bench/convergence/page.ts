@@ -2,17 +2,17 @@
 import { z } from "zod";
 import { RunConfig } from "../../../core/model/config.ts";
 import { runInPage } from "../in-page.ts";
-import { holdOut } from "./held-out.ts";
 import { train } from "./train.ts";
 
 const Job = z.strictObject({ config: RunConfig, sites: z.number().int() });
 
 await runInPage(Job, async ({ config, sites }, say) => {
-  const tokens = new Uint8Array(await (await fetch("/bytes")).arrayBuffer());
+  const file = async (name: string) => new Uint8Array(await (await fetch(`/files/${name}`)).arrayBuffer());
   return train({
     config,
     sites,
-    tokens: holdOut(tokens, config.data.valid),
+    start: config.init === null ? null : await file("start"),
+    tokens: { train: await file("train"), valid: await file("valid") },
     onPoint: ({ step, loss }) => say(`  step ${step}  ${loss.toFixed(4)}`),
   });
 });

@@ -22,7 +22,7 @@ export function renderReport(results: readonly Result[], folder: string): string
   return [
     "# Convergence",
     "What the strategies cost in loss and save in bytes between sites: the same model, text, tokens and optimizer, trained by different strategies on two and four sites. Drawn up by `npx tsx test/bench/convergence/main.ts`, which runs what is missing; raw results and configurations are in [convergence/results.json](convergence/results.json).",
-    `The model: ${model.layers} blocks, width ${model.width}, hidden ${model.hidden}, ${model.heads} heads (${model.kvHeads} of keys and values), context ${model.context}, bytes as tokens. The text: \`${data.text}\`, its last ${100 * data.valid} % for validation. AdamW, cosine to a tenth of the learning rate, clipped at ${optimizer.clip}. All sites are in one page and share its GPU; they run what worker pages run, and what they would send each other is counted with its frame headers. No site leaves steps out.`,
+    `The model: ${model.layers} blocks, width ${model.width}, hidden ${model.hidden}, ${model.heads} heads (${model.kvHeads} of keys and values), context ${model.context}, bytes as tokens. The text: \`${data.text}\`; ${100 * data.valid} % of it, pieces from all over, are held out for validation (\`held-out.ts\`). AdamW, cosine to a tenth of the learning rate, clipped at ${optimizer.clip}. All sites are in one page and share its GPU; they run what worker pages run, and what they would send each other is counted with its frame headers. No site leaves steps out.`,
     "Wide bytes: of all sites together, per token trained on. The loss of several seeds is their mean, with the smallest and the largest; a difference is to sync f32 on as many sites from the same seeds.",
     ...byRegime(results).flatMap(([regime, ofRegime]) => [
       `## ${titleOf(ofRegime[0]!.config)}`,
@@ -32,12 +32,12 @@ export function renderReport(results: readonly Result[], folder: string): string
   ].join("\n\n");
 }
 
-/** Results that may be held against each other, by what they have in common; the fewest tokens first. */
+/** Results that may be held against each other, by what they have in common. */
 export function byRegime(results: readonly Result[]): [regime: string, results: Result[]][] {
   const regimes = new Map<string, Result[]>();
-  for (const result of results.toSorted((a, b) => a.tokens - b.tokens || a.config.batch - b.config.batch)) {
-    const { batch, steps } = result.config;
-    const regime = `${batch}-${steps}`;
+  for (const result of results) {
+    const { init, optimizer } = result.config;
+    const regime = `${init ? "continued" : "from-seed"}-${optimizer.lr}`;
     regimes.set(regime, [...(regimes.get(regime) ?? []), result]);
   }
   return [...regimes];
@@ -45,9 +45,12 @@ export function byRegime(results: readonly Result[]): [regime: string, results: 
 
 export const plotName = (regime: string): string => `plot-${regime}.svg`;
 
-function titleOf({ batch, model, steps, optimizer }: Result["config"]): string {
+function titleOf({ batch, model, steps, optimizer, init }: Result["config"]): string {
   const [tokens, all] = [batch * model.context, steps].map((count) => count.toLocaleString("en"));
-  return `${all} steps of ${tokens} tokens, learning rate ${optimizer.lr} after a warm-up of ${optimizer.warmup}`;
+  const start = init
+    ? `from [a model that one site had trained](${init.replace("docs/", "")})`
+    : "from a seed";
+  return `${all} steps of ${tokens} tokens ${start}, learning rate ${optimizer.lr} after a warm-up of ${optimizer.warmup}`;
 }
 
 function rowsOf(results: readonly Result[]): Row[] {
@@ -71,7 +74,9 @@ function rowsOf(results: readonly Result[]): Row[] {
 function table(rows: readonly Row[]): string {
   const head = ["Sites", "Strategy", "Validation loss", "to sync f32", "Wide bytes a token", "Fewer by"];
   const lines = rows.map((row) => {
-    const baseline = rows.find(({ name, sites }) => name === BASELINE && sites === row.sites);
+    const baselines = rows.filter(({ name }) => name === BASELINE);
+    // One site alone is held against two.
+    const baseline = baselines.find(({ sites }) => sites === row.sites) ?? baselines[0];
     const isBaseline = row === baseline;
     return [
       String(row.sites),
@@ -79,7 +84,9 @@ function table(rows: readonly Row[]): string {
       lossOf(row.losses),
       baseline && !isBaseline ? signed(100 * difference(row, baseline)) : "",
       row.bytesPerToken.toPrecision(3),
-      baseline && !isBaseline ? `${(baseline.bytesPerToken / row.bytesPerToken).toFixed(0)}x` : "",
+      baseline && !isBaseline && row.sites > 1
+        ? `${(baseline.bytesPerToken / row.bytesPerToken).toFixed(0)}x`
+        : "",
     ];
   });
   return [head, head.map(() => "---"), ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");

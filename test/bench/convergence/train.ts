@@ -2,18 +2,23 @@
 import type { Tokens } from "../../../core/data/batch.ts";
 import type { RunConfig } from "../../../core/model/config.ts";
 import { openGpu } from "../../../web/engine/device.ts";
-import { InProcessSites } from "../../fixtures/in-process-sites.ts";
+import { InProcessSites, MemoryBlobs } from "../../fixtures/in-process-sites.ts";
 import type { Trained } from "./results.ts";
 
 export interface TrainOptions {
   readonly config: RunConfig;
   readonly sites: number;
+  /** Parameters to start from, safetensors; null: from the seed. */
+  readonly start: Uint8Array<ArrayBuffer> | null;
   readonly tokens: { readonly train: Tokens; readonly valid: Tokens };
   readonly onPoint: (point: Trained["curve"][number]) => void;
 }
 
-export async function train({ config, sites, tokens, onPoint }: TrainOptions): Promise<Trained> {
-  const all = await InProcessSites.start({ gpu: await openGpu(), config, sites, tokens });
+export async function train({ config, sites, start, tokens, onPoint }: TrainOptions): Promise<Trained> {
+  const gpu = await openGpu();
+  const blobs = new MemoryBlobs();
+  const init = start && (await blobs.put(start));
+  const all = await InProcessSites.start({ gpu, config, sites, tokens, blobs, ...(init && { init }) });
   const began = performance.now();
   const curve: Trained["curve"] = [];
   let trained = 0;

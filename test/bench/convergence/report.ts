@@ -22,7 +22,7 @@ export function renderReport(results: readonly Result[], folder: string): string
   return [
     "# Convergence",
     "What the strategies cost in loss and save in bytes between sites: the same model, text, tokens and optimizer, trained by different strategies on two and four sites. Drawn up by `npx tsx test/bench/convergence/main.ts`, which runs what is missing; raw results and configurations are in [convergence/results.json](convergence/results.json).",
-    `The model: ${model.layers} blocks, width ${model.width}, hidden ${model.hidden}, ${model.heads} heads (${model.kvHeads} of keys and values), context ${model.context}, bytes as tokens. The text: \`${data.text}\`; ${100 * data.valid} % of it, pieces from all over, are held out for validation (\`held-out.ts\`). AdamW, cosine to a tenth of the learning rate, clipped at ${optimizer.clip}. All sites are in one page and share its GPU; they run what worker pages run, and what they would send each other is counted with its frame headers. No site leaves steps out.`,
+    `The model: ${model.layers} blocks, width ${model.width}, hidden ${model.hidden}, ${model.heads} heads (${model.kvHeads} of keys and values), context ${model.context}, bytes as tokens. The text: \`${data.text}\`; ${100 * data.valid} % of it, pieces from all over, are held out for validation (\`held-out.ts\`). AdamW, cosine to a tenth of the learning rate, clipped at ${optimizer.clip}. All sites are in one page and share its GPU; they run what worker pages run, and what they would send each other is counted with its frame headers. No site leaves steps out. Before the last step, losses of \`rounds\` are of the sites' own parameters.`,
     "From a seed a model learns fastest, and sites drift apart fastest: nothing there is flat yet. The other tables are the end of a long run, whose first 6,000 steps one site had done: `npx tributary local docs/convergence/start/run.json --sites a:1:firefox`, then `export`. What there is to lose in each is what one site alone, with its half of every batch, comes to, or two that exchange once, at the end.",
     "Wide bytes: of all sites together, per token trained on. The loss of several seeds is their mean, with the smallest and the largest; a difference is to sync f32 on as many sites from the same seeds.",
     ...byRegime(results).flatMap(([regime, ofRegime]) => [
@@ -117,6 +117,8 @@ const signed = (percent: number): string => `${percent < 0 ? "" : "+"}${percent.
 const WIDTH = 800;
 const HEIGHT = 480;
 const MARGIN = { left: 56, right: 16, top: 16, bottom: 40 };
+/** Of losses shown. */
+const SPANS = [0.3, 0.6, 1.2];
 const COLOURS = [
   "#1f77b4",
   "#d62728",
@@ -136,8 +138,9 @@ export function renderPlot(results: readonly Result[]): string {
   const points = rows.flatMap(({ curve }) => curve);
   const steps = Math.max(...points.map(({ step }) => step));
   const low = Math.floor(10 * Math.min(...points.map(({ loss }) => loss))) / 10;
+  const highest = Math.max(...points.map(({ loss }) => loss));
   // What diverges leaves the picture rather than flatten the rest.
-  const high = low + 1.2;
+  const high = low + (SPANS.find((span) => highest <= low + span) ?? SPANS.at(-1)!);
   const x = (step: number) => MARGIN.left + (step / steps) * (WIDTH - MARGIN.left - MARGIN.right);
   const y = (loss: number) =>
     MARGIN.top + ((high - Math.min(loss, high)) / (high - low)) * (HEIGHT - MARGIN.top - MARGIN.bottom);
@@ -148,7 +151,7 @@ export function renderPlot(results: readonly Result[]): string {
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="#ffffff"/>`,
     ...ticks.map(
       (loss) =>
-        `<path d="M${MARGIN.left} ${y(loss).toFixed(1)}H${WIDTH - MARGIN.right}" stroke="#dddddd"/><text x="${MARGIN.left - 8}" y="${(y(loss) + 4).toFixed(1)}" text-anchor="end">${loss.toFixed(1)}</text>`,
+        `<path d="M${MARGIN.left} ${y(loss).toFixed(1)}H${WIDTH - MARGIN.right}" stroke="#dddddd"/><text x="${MARGIN.left - 8}" y="${(y(loss) + 4).toFixed(1)}" text-anchor="end">${loss.toFixed(2)}</text>`,
     ),
     ...marks.map(
       (step) => `<text x="${x(step).toFixed(1)}" y="${HEIGHT - 16}" text-anchor="middle">${step}</text>`,
@@ -161,7 +164,7 @@ export function renderPlot(results: readonly Result[]): string {
       return [
         `<path d="M${path}" fill="none" stroke="${colour}" stroke-width="1.8"${dash}/>`,
         `<path d="M${WIDTH - 250} ${at}h24" stroke="${colour}" stroke-width="1.8"${dash}/>`,
-        `<text x="${WIDTH - 218}" y="${at + 4}">${sites} sites, ${name}</text>`,
+        `<text x="${WIDTH - 218}" y="${at + 4}">${sites > 1 ? `${sites} sites, ` : ""}${name}</text>`,
       ];
     }),
     "</svg>",

@@ -1,7 +1,7 @@
 // The experiments of docs/convergence.md: which strategy, on how many sites, from which seed.
 import { RunConfig, type RoundsConfig, type StrategyConfig } from "../../../core/model/config.ts";
 
-/** 133,184 parameters; 1,024 tokens a step, 1,500 steps unless a regime says otherwise. */
+/** 127,424 parameters; 1,024 tokens a step, 1,500 steps unless a regime says otherwise. */
 const BASE = {
   name: "convergence",
   model: { layers: 3, width: 64, heads: 4, kvHeads: 2, hidden: 128, context: 64, vocab: 256, tied: true },

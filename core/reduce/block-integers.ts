@@ -7,7 +7,16 @@
 // Every browser and GPU finds the same bits (shaders/block-integers.wgsl): a scale comes from whole numbers alone and
 // has 8 significant bits, an integer is the one nearest to value / scale, ties to even, and integer * scale has no more
 // than 15 bits, so that neither it nor value - integer * scale is ever rounded.
-import { BLOCK, bitsOf, fromBfloat16, largestMagnitude, NOT_A_NUMBER, SMALLEST, TOO_LARGE } from "./block.ts";
+import {
+  BLOCK,
+  bitsOf,
+  bytesInBlocks,
+  fromBfloat16,
+  largestMagnitude,
+  NOT_A_NUMBER,
+  SMALLEST,
+  TOO_LARGE,
+} from "./block.ts";
 
 export type IntegerBits = 8 | 4;
 
@@ -16,8 +25,7 @@ const blockBytes = (bits: IntegerBits, size: number): number => 4 + 4 * Math.cei
 
 /** Bytes that `count` values take. */
 export function integerBytes(bits: IntegerBits, count: number): number {
-  const rest = count % BLOCK;
-  return Math.floor(count / BLOCK) * blockBytes(bits, BLOCK) + (rest > 0 ? blockBytes(bits, rest) : 0);
+  return bytesInBlocks(count, (size) => blockBytes(bits, size));
 }
 
 export function encodeIntegers(bits: IntegerBits, values: Float32Array): Uint8Array<ArrayBuffer> {

@@ -16,6 +16,12 @@ export const TOO_LARGE = (127 + 120) << 23;
 /** The bfloat16 that marks a block that is not a number. */
 export const NOT_A_NUMBER = 0x7fc0;
 
+/** Bytes that `count` values take in blocks of which one of `size` values takes `blockBytes(size)`. */
+export function bytesInBlocks(count: number, blockBytes: (size: number) => number): number {
+  const rest = count % BLOCK;
+  return Math.floor(count / BLOCK) * blockBytes(BLOCK) + (rest > 0 ? blockBytes(rest) : 0);
+}
+
 /** The same memory, as bits. */
 export const bitsOf = (values: Float32Array): Uint32Array =>
   new Uint32Array(values.buffer, values.byteOffset, values.length);

@@ -26,7 +26,7 @@ const CODEC_OF_BITS: Readonly<Record<RoundsConfig["bits"], Codec>> = {
  * Whether so little of a pseudo-gradient is said that a site keeps the rest in its own values. Were they set to the anchor,
  * it would make the same progress again, and say it twice.
  */
-export const keepsUnsaid = ({ bits }: Pick<RoundsConfig, "bits">): boolean => bits <= 2;
+export const keepsUnsaid = ({ bits }: Pick<RoundsConfig, "bits">): boolean => saysLittle(CODEC_OF_BITS[bits]);
 
 /** Of the last exchange, whose result is the model: at least this. */
 const LAST_BITS = 8;

@@ -8,7 +8,15 @@
 // Every browser and GPU finds the same bits (shaders/signs.wgsl): magnitudes are added as whole numbers of 18 bits, in
 // 2^-17 of the largest one's power of two, so their sum does not depend on the order and the mean, rounded down, has at
 // most 18 bits. value - decoded value, a site's own remainder, is one subtraction.
-import { BLOCK, bitsOf, largestMagnitude, NOT_A_NUMBER, SMALLEST, TOO_LARGE } from "./block.ts";
+import {
+  BLOCK,
+  bitsOf,
+  bytesInBlocks,
+  largestMagnitude,
+  NOT_A_NUMBER,
+  SMALLEST,
+  TOO_LARGE,
+} from "./block.ts";
 
 /** Of a significand of 24 bits, how many the sum does without. */
 const CUT_BITS = 6;
@@ -20,8 +28,7 @@ const blockWords = (size: number): number => 1 + Math.ceil(size / 32);
 
 /** Bytes that `count` values take. */
 export function signBytes(count: number): number {
-  const rest = count % BLOCK;
-  return 4 * (Math.floor(count / BLOCK) * blockWords(BLOCK) + (rest > 0 ? blockWords(rest) : 0));
+  return bytesInBlocks(count, (size) => 4 * blockWords(size));
 }
 
 export function encodeSigns(values: Float32Array): Uint8Array<ArrayBuffer> {

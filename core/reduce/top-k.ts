@@ -14,7 +14,16 @@
 // Every browser and GPU finds the same bits (shaders/top-k.wgsl): lo and hi have 8 significant bits and differ by two
 // exponents at most (hi by one more, when rounded up), so the levels and the middle have no more than 14 and nothing is
 // rounded, in whatever order or fused. value - level, a site's own remainder, is one subtraction.
-import { BLOCK, bitsOf, fromBfloat16, largestMagnitude, NOT_A_NUMBER, SMALLEST, TOO_LARGE } from "./block.ts";
+import {
+  BLOCK,
+  bitsOf,
+  bytesInBlocks,
+  fromBfloat16,
+  largestMagnitude,
+  NOT_A_NUMBER,
+  SMALLEST,
+  TOO_LARGE,
+} from "./block.ts";
 
 /** One value in so many is kept. */
 const SPARSITY = 64;
@@ -31,8 +40,7 @@ const blockWords = (size: number): number => 1 + indexWords(size) + codeWords(si
 
 /** Bytes that `count` values take. */
 export function topKBytes(count: number): number {
-  const rest = count % BLOCK;
-  return 4 * (Math.floor(count / BLOCK) * blockWords(BLOCK) + (rest > 0 ? blockWords(rest) : 0));
+  return bytesInBlocks(count, (size) => 4 * blockWords(size));
 }
 
 export function encodeTopK(values: Float32Array): Uint8Array<ArrayBuffer> {

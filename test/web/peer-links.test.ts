@@ -83,6 +83,7 @@ describe("one that breaks", () => {
     await links.lend(4, moving);
     links.broke("c-1", "gone");
     links.end();
+    links.step();
     links.broke("c-1", "gone");
     expect(onBroken.mock.calls.map(([peer]) => peer)).toEqual(["b-1", "c-1"]);
     expect(onLost).not.toHaveBeenCalled();

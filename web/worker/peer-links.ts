@@ -50,9 +50,9 @@ export class PeerLinks {
     return this.#open(generation, moving);
   }
 
-  /** The generation trains from here on. */
+  /** The generation trains from here on. An order that comes after its end changes nothing. */
   step(): void {
-    this.#phase = "stepping";
+    if (this.#phase === "opening") this.#phase = "stepping";
   }
 
   end(): void {
